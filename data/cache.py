@@ -1,0 +1,59 @@
+"""Decoded and scaled pictures in memory, shared by all worker processes."""
+
+import mmap
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+Size = tuple[int, int]  # width, height in pixels
+
+
+class PictureCache:
+    """A place for the pixels of every picture, filled as they are read for the first time.
+
+    The memory is anonymous and shared: workers made by fork see what any of them has stored. A
+    process that was not made by fork gets a cache without places, which never holds anything.
+    """
+
+    def __init__(self, sizes: Sequence[Size], channels: int):
+        self.shapes = [(height, width, channels)[: 2 + (channels > 1)] for width, height in sizes]
+        ends = np.cumsum([int(np.prod(shape)) for shape in self.shapes])
+        self.places = [0, *ends.tolist()]
+        self.pixels = np.frombuffer(mmap.mmap(-1, max(1, self.nbytes)), np.uint8)
+        self.is_stored = np.frombuffer(mmap.mmap(-1, max(1, len(sizes))), np.bool_)
+
+    @property
+    def nbytes(self) -> int:
+        """The memory it takes when it is full."""
+        return self.places[-1]
+
+    def get(self, index: int) -> np.ndarray | None:
+        """The pixels of a picture, (H, W) or (H, W, 3), if they are there."""
+        if self.is_stored is None or not self.is_stored[index]:
+            return None
+        return self._place(index)
+
+    def put(self, index: int, pixels: np.ndarray) -> None:
+        """Store the pixels of a picture; the mark comes last, so that nobody reads half of them."""
+        if self.is_stored is not None and pixels.shape == self.shapes[index]:
+            self._place(index)[:] = pixels
+            self.is_stored[index] = True
+
+    def _place(self, index: int) -> np.ndarray:
+        first, end = self.places[index : index + 2]
+        return self.pixels[first:end].reshape(self.shapes[index])
+
+    def __getstate__(self) -> dict:
+        return {**vars(self), "pixels": None, "is_stored": None}
+
+
+def fits_in_memory(nbytes: int, share: float = 0.5) -> bool:
+    """Whether ``nbytes`` are at most ``share`` of the memory that is free now."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if "MemAvailable" in line)
+    except (OSError, StopIteration):
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    return nbytes <= share * free

@@ -1,0 +1,111 @@
+"""Picture files as a person sees them."""
+
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from util.errors import UserError
+
+EXIF_ORIENTATION = 0x0112
+ENDS = {".png": b"IEND", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
+SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+
+
+@cache
+def extensions() -> frozenset[str]:
+    """The file name endings, lower case with a dot, of all formats that Pillow reads here."""
+    known = Image.registered_extensions()
+    return frozenset(ending for ending, kind in known.items() if kind in Image.OPEN)
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """All pictures in ``folder`` and below, hidden files and folders left out, in a fixed order."""
+    found = [
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in extensions()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    ]
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def read_picture(path: Path) -> Image.Image:
+    """The picture in ``path``, upright, opaque, 8 bits a channel; mode ``L`` or ``RGB``.
+
+    Transparent parts show white. 16-bit grey is scaled, not clipped. Raises `UserError` naming
+    the file where it cannot be read.
+    """
+    try:
+        with Image.open(path) as file:
+            picture = ImageOps.exif_transpose(file)
+            picture.load()
+            return _as_seen(picture)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except Exception as error:  # Pillow's decoders raise almost anything on broken files
+        raise UserError(f"{path} cannot be read as a picture: {error}") from None
+
+
+def _as_seen(picture: Image.Image) -> Image.Image:
+    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+        return _to_8_bits(picture)
+    if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, "white")
+        return Image.alpha_composite(white, picture).convert("RGB")
+    return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
+
+
+def _to_8_bits(picture: Image.Image) -> Image.Image:
+    """Grey values of 0…65535 (integers) or 0…1 (floating point) to 0…255, rounded."""
+    values = np.asarray(picture, dtype=np.float64)
+    top = 1.0 if picture.mode == "F" else 65535.0
+    low, high = values.min(), values.max()
+    if not (low >= 0 and high <= top):
+        raise UserError(
+            f"its values run from {low:g} to {high:g}, expected 0 to {top:g}; rescale the file"
+        )
+    return Image.fromarray(np.rint(values * (255 / top)).astype(np.uint8))
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height as a person sees them. Raises `UserError` for a file that is no picture.
+
+    Only the head of the file is decoded, and its end is looked at: a file that was cut short is
+    found here, not in the middle of a run.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as file:
+                width, height = file.size
+                # For a PNG without EXIF, Pillow would decode all of it to look behind the pixels.
+                has_exif = file.format != "PNG" or "exif" in file.info
+                turned = has_exif and file.getexif().get(EXIF_ORIENTATION) in SIDEWAYS
+    except Exception as error:  # as above
+        reason = "it is not a picture" if isinstance(error, Image.UnidentifiedImageError) else error
+        raise UserError(f"{path} cannot be read as a picture: {reason}") from None
+    if not _seems_whole(path):
+        read_picture(path)
+    return (height, width) if turned else (width, height)
+
+
+def _seems_whole(path: Path) -> bool:
+    """Whether the last 64 bytes hold the mark with which a PNG or JPEG ends, or it is neither."""
+    end = ENDS.get(path.suffix.lower())
+    if end is None:
+        return True
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 64))
+        return end in file.read()
+
+
+def picture_sizes(paths: list[Path]) -> list[tuple[int, int]]:
+    """`picture_size` of many files at once; waiting for the disk overlaps."""
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        return list(pool.map(picture_size, paths))

@@ -1,0 +1,38 @@
+"""A folder of pictures, or one picture, to be translated."""
+
+import random
+from argparse import Namespace
+from pathlib import Path
+
+from data.reader import PictureReader, find_pictures
+
+
+class SingleDataset:
+    """The pictures in ``dataroot`` itself, which may also be a single file; each is an ``A``."""
+
+    def __init__(self, opt: Namespace):
+        root = Path(opt.dataroot)
+        if root.is_file():
+            paths = [root]
+        else:
+            remedy = "--dataroot must name a folder of pictures or one picture"
+            paths = find_pictures(root, opt.max_dataset_size, remedy)
+        channels = opt.input_nc if opt.direction == "AtoB" else opt.output_nc
+        self.A = PictureReader(paths, channels, opt)
+        self.readers = (self.A,)
+
+    @staticmethod
+    def has_phase(opt: Namespace, phase: str) -> bool:
+        """There is only the folder itself."""
+        return False
+
+    def __len__(self) -> int:
+        return len(self.A)
+
+    def size(self, index: int) -> tuple:
+        """The size of the picture in item ``index``."""
+        return self.A.size(index)
+
+    def get(self, index: int, rng: random.Random) -> dict:
+        """Item ``index``, all that is random in it taken from ``rng``."""
+        return {"A": self.A.read(index, rng), "A_paths": str(self.A.paths[index])}

@@ -1,0 +1,122 @@
+"""Picture → tensor, in two halves: *draw* what is random, then *apply* it.
+
+`draw` needs only the size of a picture and a random generator; `apply` is a pure function. Paired
+and unpaired data share both.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+Size = tuple[int, int]  # width, height in pixels
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """One value of ``--preprocess``: how a picture is scaled, and whether a square is cut out.
+
+    ``scaled`` gives the new size for (size, load_size, crop_size).
+    """
+
+    scaled: Callable[[Size, int, int], Size]
+    crops: bool
+    help: str
+
+
+def _square(size: Size, load_size: int, crop_size: int) -> Size:
+    return load_size, load_size
+
+
+def _width(size: Size, load_size: int, crop_size: int) -> Size:
+    """To the width load_size, in proportion, but not flatter than crop_size."""
+    width, height = size
+    if width == load_size and height >= crop_size:
+        return size
+    return load_size, int(max(load_size * height / width, crop_size))
+
+
+def _unchanged(size: Size, load_size: int, crop_size: int) -> Size:
+    return size
+
+
+PREPROCESS = {
+    "resize_and_crop": Preprocess(_square, True, "to load_size × load_size, then a square"),
+    "crop": Preprocess(_unchanged, True, "a square of crop_size × crop_size"),
+    "scale_width": Preprocess(_width, False, "to the width load_size"),
+    "scale_width_and_crop": Preprocess(_width, True, "to the width load_size, then a square"),
+    "none": Preprocess(_unchanged, False, "pictures as they are"),
+}
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What chance decided for one picture: where the square is cut out (x, y), and the mirror."""
+
+    crop_pos: tuple[int, int] = (0, 0)
+    flip: bool = False
+
+
+def draw(size: Size, rng: random.Random, *, crop_size: int | None, flips: bool = True) -> Draw:
+    """Where to cut a scaled picture of ``size``, if at all, and whether to mirror it.
+
+    All positions are equally likely, and so are both answers.
+    """
+    width, height = size
+    x = rng.randint(0, max(0, width - crop_size)) if crop_size else 0
+    y = rng.randint(0, max(0, height - crop_size)) if crop_size else 0
+    return Draw((x, y), flips and rng.random() < 0.5)
+
+
+def apply(
+    picture: Image.Image,
+    *,
+    preprocess: str,
+    load_size: int,
+    crop_size: int,
+    crop_pos: tuple[int, int] = (0, 0),
+    flip: bool = False,
+    grayscale: bool = False,
+) -> Tensor:
+    """``picture`` as a float tensor (C, H, W) in [-1, 1]: scaled, cut at ``crop_pos``, mirrored.
+
+    C is 1 with ``grayscale`` (ITU-R 601 luma), else 3. ``preprocess`` is a key of `PREPROCESS`;
+    ``none`` never resamples.
+    """
+    pixels = scale(
+        picture, preprocess=preprocess, load_size=load_size, crop_size=crop_size,
+        grayscale=grayscale,
+    )  # fmt: skip
+    return cut(pixels, Draw(crop_pos, flip), crop_size if PREPROCESS[preprocess].crops else None)
+
+
+def scale(
+    picture: Image.Image, *, preprocess: str, load_size: int, crop_size: int, grayscale: bool
+) -> np.ndarray:
+    """The half of `apply` that is the same in every epoch: channels and size (bicubic).
+
+    Returns 8-bit pixels, (H, W) for grey and (H, W, 3) for colour.
+    """
+    picture = picture.convert("L" if grayscale else "RGB")
+    size = PREPROCESS[preprocess].scaled(picture.size, load_size, crop_size)
+    if size != picture.size:
+        picture = picture.resize(size, Image.Resampling.BICUBIC)
+    return np.asarray(picture)
+
+
+def cut(pixels: np.ndarray, chance: Draw, crop_size: int | None) -> Tensor:
+    """The half that differs: the square at ``chance.crop_pos``, mirrored or not, as a tensor."""
+    if crop_size is not None:
+        x, y = chance.crop_pos
+        pixels = pixels[y : y + crop_size, x : x + crop_size]
+    return to_tensor(pixels[:, ::-1] if chance.flip else pixels)
+
+
+def to_tensor(pixels: np.ndarray) -> Tensor:
+    """8-bit pixels (H, W) or (H, W, 3) as (C, H, W) float32, 0…255 to [-1, 1]."""
+    planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    return torch.from_numpy(planes.astype(np.float32, order="C")).div_(127.5).sub_(1)

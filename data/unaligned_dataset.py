@@ -1,0 +1,61 @@
+"""Two folders of pictures that have nothing to do with each other one by one."""
+
+import random
+from argparse import Namespace
+from pathlib import Path
+
+from data.pictures import list_pictures
+from data.reader import PictureReader, find_pictures
+
+
+class UnalignedDataset:
+    """``<dataroot>/<phase>A`` and ``…B``: picture A in order, with a picture B drawn at random.
+
+    As many items as the larger folder has pictures; the smaller one starts again from its
+    beginning. With ``serial_batches`` B goes in order too.
+    """
+
+    def __init__(self, opt: Namespace):
+        channels = (opt.input_nc, opt.output_nc)
+        if opt.direction == "BtoA":
+            channels = channels[::-1]
+        self.A, self.B = (
+            PictureReader(_pictures(opt, side), nc, opt)
+            for side, nc in zip("AB", channels, strict=True)
+        )
+        self.readers = (self.A, self.B)
+        self.serial = opt.serial_batches
+
+    @staticmethod
+    def has_phase(opt: Namespace, phase: str) -> bool:
+        """Whether there are pictures for ``phase``."""
+        return all(list_pictures(Path(opt.dataroot) / f"{phase}{side}") for side in "AB")
+
+    def __len__(self) -> int:
+        return max(len(self.A), len(self.B))
+
+    def size(self, index: int) -> tuple:
+        """The sizes of the pictures in item ``index``, which must be in order."""
+        return self.A.size(index % len(self.A)), self.B.size(index % len(self.B))
+
+    def get(self, index: int, rng: random.Random) -> dict:
+        """Item ``index``, all that is random in it taken from ``rng``."""
+        a = index % len(self.A)
+        b = index % len(self.B) if self.serial else rng.randrange(len(self.B))
+        return {
+            "A": self.A.read(a, rng), "B": self.B.read(b, rng),
+            "A_paths": str(self.A.paths[a]), "B_paths": str(self.B.paths[b]),
+        }  # fmt: skip
+
+
+def _pictures(opt: Namespace, side: str) -> list[Path]:
+    names = f"{opt.phase}A and {opt.phase}B"
+    remedy = f"--dataroot must name a folder that holds {names}" + _found(Path(opt.dataroot))
+    return find_pictures(Path(opt.dataroot) / f"{opt.phase}{side}", opt.max_dataset_size, remedy)
+
+
+def _found(root: Path) -> str:
+    if not root.is_dir():
+        return f" ({root} does not exist)" if not root.exists() else f" ({root} is a file)"
+    names = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
+    return f" (found {', '.join(names[:8]) or 'nothing'}{', …' if len(names) > 8 else ''})"

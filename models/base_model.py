@@ -1,0 +1,177 @@
+"""What every model has: networks, losses and pictures by name, and one way to take a step."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from util import checkpoint
+from util.flags import Flag
+from util.image_pool import ImagePool
+
+
+class BaseModel:
+    """A method: which networks there are, and what a step computes.
+
+    A subclass fills the dictionaries in its constructor and writes `set_input`, `forward`, the
+    losses and `step`; its ``flags``, changed ``defaults`` and ``dataset_modes`` stand in tables.
+    ``opt`` is read in constructors only.
+    """
+
+    flags: dict[str, Flag] = {}  # the method's own flags
+    defaults: dict[str, object] = {}  # flags of others, to which this method gives another default
+    dataset_modes: tuple[str, ...] = ()  # the data it can be fed
+    sources: dict[str, str] = {}  # picture in ``visuals`` → the input it is made from
+    trainable = True
+    differentiates_twice = False  # a loss contains gradients, which compilers do not support
+
+    def __init__(self, opt: Namespace):
+        self.folder = Path(opt.checkpoints_dir) / opt.name
+        self.training = opt.isTrain
+        self.networks: dict[str, nn.Module] = {}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.owned: dict[str, list[str]] = {}  # optimizer → the networks whose weights it moves
+        self.pools: dict[str, ImagePool] = {}
+        self.inputs: dict[str, Tensor] = {}  # the current batch, (N, C, H, W) in [-1, 1]
+        self.losses: dict[str, Tensor] = {}  # scalars of the last step, on the device
+        self.visuals: dict[str, Tensor] = {}  # pictures of the last step or test, (N, C, H, W)
+        self.paths: dict[str, list[str]] = {}  # the files they came from
+        self.precision: Callable[[], AbstractContextManager] = nullcontext  # set by the runner
+
+    # --- what a subclass says -----------------------------------------------------------------
+
+    def set_input(self, batch: dict) -> None:
+        """Fill ``inputs`` and ``paths`` from a batch: ``A`` and/or ``B``, and ``*_paths``."""
+        raise NotImplementedError
+
+    def forward(self) -> None:
+        """Translate the current input and put the pictures into ``visuals``."""
+        raise NotImplementedError
+
+    def step(self) -> None:
+        """One training step on the current input, everything random in it already drawn."""
+        raise NotImplementedError
+
+    # --- what all of them do ------------------------------------------------------------------
+
+    def setup(self, opt: Namespace) -> BaseModel:
+        """Load the weights that ``opt`` asks for, if any, and print the size of the networks."""
+        if not self.training or opt.continue_train:
+            self.load_networks(f"iter_{opt.load_iter}" if opt.load_iter else opt.epoch)
+        self.print_networks(opt.verbose)
+        return self
+
+    def add_optimizer(self, name: str, owned: list[str], lr: float, beta1: float) -> None:
+        """Adam for the weights of the networks ``owned``; `update` knows it as ``name``."""
+        weights = [weight for net in owned for weight in self.networks[net].parameters()]
+        self.optimizers[name] = torch.optim.Adam(weights, lr=lr, betas=(beta1, 0.999))
+        self.owned[name] = owned
+
+    def optimize_parameters(self) -> None:
+        """One training step on the current input."""
+        self.draw()
+        self.step()
+
+    def draw(self) -> None:
+        """Decide all that is random in the next step."""
+        pictures = next(iter(self.inputs.values()))
+        for pool in self.pools.values():
+            pool.draw(len(pictures), pictures.device)
+
+    def update(self, name: str, *losses: Callable[[], Tensor]) -> None:
+        """Move one optimizer's weights down the gradient of the sum; all others stand still.
+
+        Each loss is computed and differentiated by itself, so that only one needs memory.
+        """
+        for net, module in self.networks.items():
+            module.requires_grad_(net in self.owned[name])
+        self.optimizers[name].zero_grad(set_to_none=True)
+        for loss in losses:
+            with self.precision():
+                value = loss()
+            value.backward()
+        self.optimizers[name].step()
+
+    def set_learning_rate(self, rate: float) -> None:
+        """The rate of every optimizer from the next step on."""
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                if isinstance(group["lr"], Tensor):  # a captured graph reads it at its address
+                    group["lr"].fill_(rate)
+                else:
+                    group["lr"] = rate
+
+    @torch.no_grad()
+    def test(self) -> None:
+        """`forward` without gradients."""
+        with self.precision():
+            self.forward()
+
+    def get_current_losses(self) -> dict[str, float]:
+        """The losses of the last step as numbers. Waits for the device."""
+        if not self.losses:
+            return {}
+        values = torch.stack([loss.detach() for loss in self.losses.values()]).tolist()
+        return dict(zip(self.losses, values, strict=True))
+
+    def get_current_visuals(self) -> dict[str, Tensor]:
+        """The pictures of the last step or test by name, (N, C, H, W) in [-1, 1], detached."""
+        return {name: picture.detach() for name, picture in self.visuals.items()}
+
+    def get_image_paths(self) -> dict[str, list[str]]:
+        """The file that each picture of `get_current_visuals` is made from."""
+        return {label: self.paths[self.sources[label]] for label in self.visuals}
+
+    def to(self, *where, **how) -> BaseModel:
+        """Move all networks, as `torch.nn.Module.to` does."""
+        for net in self.networks.values():
+            net.to(*where, **how)
+        return self
+
+    def double(self) -> BaseModel:
+        """Compute everything in float64 from now on, as the reference values were."""
+        return self.to(torch.float64)
+
+    def train(self, mode: bool = True) -> BaseModel:
+        """Batch norm by the batch, and dropout; or by its running values, and none."""
+        for net in self.networks.values():
+            net.train(mode)
+        return self
+
+    def eval(self) -> BaseModel:
+        """``train(False)``."""
+        return self.train(False)
+
+    def place(self, batch: Tensor) -> Tensor:
+        """``batch`` where the networks are, in their type."""
+        weight = next(next(iter(self.networks.values())).parameters())
+        return batch.to(weight.device, weight.dtype, non_blocking=True)
+
+    # --- files --------------------------------------------------------------------------------
+
+    def save_networks(self, suffix: str | int) -> None:
+        """Write ``<suffix>_net_<name>.pth`` for every network, each a plain state dict."""
+        for name, net in self.networks.items():
+            checkpoint.save_weights(net, self.weights_file(suffix, name))
+
+    def load_networks(self, suffix: str | int) -> None:
+        """Read what `save_networks` wrote. Raises `UserError` for absent or foreign files."""
+        for name, net in self.networks.items():
+            checkpoint.load_weights(net, self.weights_file(suffix, name))
+
+    def weights_file(self, suffix: str | int, name: str) -> Path:
+        """Where the weights of the network ``name`` lie."""
+        return self.folder / f"{suffix}_net_{name}.pth"
+
+    def print_networks(self, verbose: bool) -> None:
+        """A line for every network; ``verbose`` prints its layers as well."""
+        for name, net in self.networks.items():
+            if verbose:
+                print(net)
+            count = sum(weight.numel() for weight in net.parameters())
+            print(f"[Network {name}] Total number of parameters : {count / 1e6:.3f} M")

@@ -1,0 +1,158 @@
+"""The layers that PyTorch does not have in the form needed here."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class InstanceNorm2d(nn.Module):
+    """Each channel of each picture to mean 0 and variance 1, without parameters or running values.
+
+    Ulyanov et al., 2016, eq. 4. It stands in for `torch.nn.InstanceNorm2d`, whose input gradient
+    is wrong when the batch is 1 and the incoming gradient is channels-last (seen up to torch
+    2.15), and which turns channels-last pictures into contiguous ones. For one picture the
+    statistics of the batch *are* those of the instance, so batch norm, picture by picture,
+    computes the same thing and keeps the layout. A compiler gets the formula itself.
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5):
+        super().__init__()
+        self.num_features, self.eps = num_features, eps
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W) → the same
+        if torch.compiler.is_compiling():
+            return normalise(x, self.eps)
+        pictures = [
+            F.batch_norm(one, None, None, training=True, eps=self.eps) for one in x.split(1)
+        ]
+        return pictures[0] if len(pictures) == 1 else torch.cat(pictures)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_features}, eps={self.eps}"
+
+
+def normalise(x: Tensor, eps: float) -> Tensor:
+    """(x − mean) / √(variance + eps) over the pixels of each channel, in full precision."""
+    exact = full_precision(x)
+    variance, mean = torch.var_mean(exact, dim=(2, 3), correction=0, keepdim=True)
+    return ((exact - mean) * torch.rsqrt(variance + eps)).to(x.dtype)
+
+
+class ReflectionPad2d(nn.ReflectionPad2d):
+    """`torch.nn.ReflectionPad2d`, which on CUDA, not compiled, keeps channels-last."""
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W) → (N, C, H + 2p, W + 2p)
+        if x.is_cuda and not torch.compiler.is_compiling():
+            return mirrored(mirrored(x, self.padding[0], dim=3), self.padding[0], dim=2)
+        return super().forward(x)
+
+
+def mirrored(x: Tensor, pad: int, dim: int) -> Tensor:
+    """x with ``pad`` reflected pixels on both ends of ``dim``; only slices, flips and one copy."""
+    size = x.shape[dim]
+    before = x.narrow(dim, 1, pad).flip(dim)
+    after = x.narrow(dim, size - 1 - pad, pad).flip(dim)
+    return torch.cat([before, x, after], dim)
+
+
+class Conv2d(nn.Conv2d):
+    """A convolution before instance norm, which takes constants away: its bias is not added.
+
+    Files carry it, so it stays a parameter; it gets no gradient and no kernel of its own.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._conv_forward(x, self.weight, None)
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """As `Conv2d`, transposed."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv_transpose2d(
+            x, self.weight, None, self.stride, self.padding, self.output_padding
+        )
+
+
+class ScoreConv2d(nn.Conv2d):
+    """The last layer of a discriminator: in full precision also where the others are in bf16."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(full_precision(x))
+
+
+class Tanh(nn.Tanh):
+    """tanh in full precision: pictures have 256 levels, bf16 has half as many near 1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(full_precision(x))
+
+
+def full_precision(x: Tensor) -> Tensor:
+    """Half precision to float32; float32 and float64 stay as they are."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
+def conv(channels: int, out: int, kernel_size: int, *, norm: str, **how) -> list[nn.Module]:
+    """A convolution and the normalisation after it."""
+    kind = Conv2d if norm == "instance" else nn.Conv2d
+    return [kind(channels, out, kernel_size, bias=has_bias(norm), **how), NORMS[norm](out)]
+
+
+def conv_transpose(
+    channels: int, out: int, kernel_size: int, *, norm: str, **how
+) -> list[nn.Module]:
+    """A transposed convolution and the normalisation after it."""
+    kind = ConvTranspose2d if norm == "instance" else nn.ConvTranspose2d
+    return [kind(channels, out, kernel_size, bias=has_bias(norm), **how), NORMS[norm](out)]
+
+
+def has_bias(norm: str) -> bool:
+    """Whether a convolution followed by ``norm`` carries a bias in the files people exchange.
+
+    Batch norm brings its own shift; after instance norm the bias is without effect but stored.
+    """
+    return norm == "instance"
+
+
+NORMS = {
+    "instance": InstanceNorm2d,
+    "batch": nn.BatchNorm2d,
+    "none": lambda channels: nn.Identity(),
+}
+
+
+def on_padded(net: nn.Module, x: Tensor, stride: int, smallest: int) -> Tensor:
+    """``net(x)`` for pictures of any size: padded by reflection to a multiple of ``stride`` pixels.
+
+    The result has the size of ``x`` (N, C, H, W). Nothing happens where the size already fits.
+    """
+    height, width = x.shape[-2:]
+    right = max(smallest, -(-width // stride) * stride) - width
+    below = max(smallest, -(-height // stride) * stride) - height
+    if right == below == 0:
+        return net(x)
+    return net(reflect(x, right, below))[..., :height, :width]
+
+
+def reflect(x: Tensor, right: int, below: int) -> Tensor:
+    """Continue x (N, C, H, W) by its mirror image, any number of pixels to the right and below."""
+    while right > 0 or below > 0:
+        height, width = x.shape[-2:]
+        step = min(right, max(1, width - 1)), min(below, max(1, height - 1))
+        # One pixel has no mirror image: it is repeated.
+        x = F.pad(x, (0, step[0], 0, 0), mode="reflect" if width > 1 else "replicate")
+        x = F.pad(x, (0, 0, 0, step[1]), mode="reflect" if height > 1 else "replicate")
+        right, below = right - step[0], below - step[1]
+    return x
+
+
+def on_each(net: nn.Module, *batches: Tensor) -> tuple[Tensor, ...]:
+    """``net`` on each of some equally shaped batches, in one call where that is the same thing.
+
+    With batch norm in training mode the pictures of a call see each other, so the calls stay apart.
+    """
+    if any(isinstance(layer, nn.BatchNorm2d) for layer in net.modules()):
+        return tuple(net(batch) for batch in batches)
+    return net(torch.cat(batches)).chunk(len(batches))

@@ -1,0 +1,77 @@
+"""The generator of the paper: down twice, residual blocks, up twice (Johnson et al., 2016)."""
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from models.networks.layers import ReflectionPad2d, Tanh, conv, conv_transpose, on_padded
+
+
+class ResnetGenerator(nn.Module):
+    """(N, input_nc, H, W) → (N, output_nc, H, W) in [-1, 1]; H and W are any: see `on_padded`.
+
+    The comments give the shapes for ngf = 64 and a 256×256 picture.
+    """
+
+    stride = 4  # what the two halvings need
+    smallest = 8  # at a quarter size there are 2 pixels, as many as a reflection takes
+
+    def __init__(
+        self,
+        input_nc: int,
+        output_nc: int,
+        ngf: int = 64,
+        norm: str = "batch",
+        use_dropout: bool = False,
+        n_blocks: int = 9,
+    ):
+        super().__init__()
+        blocks = [ResnetBlock(4 * ngf, norm, use_dropout) for _ in range(n_blocks)]
+        self.model = nn.Sequential(
+            ReflectionPad2d(3), *conv(input_nc, ngf, 7, norm=norm), nn.ReLU(),   #  64 × 256 × 256
+            *_down(ngf, 2 * ngf, norm),                                          # 128 × 128 × 128
+            *_down(2 * ngf, 4 * ngf, norm),                                      # 256 ×  64 ×  64
+            *blocks,                                                             # 256 ×  64 ×  64
+            *_up(4 * ngf, 2 * ngf, norm),                                        # 128 × 128 × 128
+            *_up(2 * ngf, ngf, norm),                                            #  64 × 256 × 256
+            ReflectionPad2d(3), nn.Conv2d(ngf, output_nc, 7), Tanh(),            #   3 × 256 × 256
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        return on_padded(self.model, x, self.stride, self.smallest)
+
+
+class ResnetBlock(nn.Module):
+    """x + conv(ReLU(conv(x))), with reflected borders and norms (He et al., 2016)."""
+
+    recompute = False  # store x only, and compute the rest again for the backward pass
+
+    def __init__(self, channels: int, norm: str, use_dropout: bool):
+        super().__init__()
+        self.conv_block = nn.Sequential(
+            ReflectionPad2d(1), *conv(channels, channels, 3, norm=norm), nn.ReLU(),
+            *([nn.Dropout(0.5)] if use_dropout else []),
+            ReflectionPad2d(1), *conv(channels, channels, 3, norm=norm),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.recompute and torch.is_grad_enabled():
+            return x + checkpoint(self.conv_block, x, use_reentrant=False)
+        return x + self.conv_block(x)
+
+
+def _down(channels: int, out: int, norm: str) -> list[nn.Module]:
+    return [*conv(channels, out, 3, norm=norm, stride=2, padding=1), nn.ReLU()]
+
+
+def _up(channels: int, out: int, norm: str) -> list[nn.Module]:
+    how = {"stride": 2, "padding": 1, "output_padding": 1}
+    return [*conv_transpose(channels, out, 3, norm=norm, **how), nn.ReLU()]
+
+
+def recompute_blocks(net: nn.Module) -> int:
+    """Trade time for memory: let all residual blocks of ``net`` recompute; return how many."""
+    blocks = [module for module in net.modules() if isinstance(module, ResnetBlock)]
+    for block in blocks:
+        block.recompute = True
+    return len(blocks)

@@ -1,0 +1,6 @@
+"""Everything a user may say, checked at the door."""
+
+from options.test_options import TestOptions
+from options.train_options import TrainOptions
+
+__all__ = ["TestOptions", "TrainOptions"]

@@ -1,0 +1,147 @@
+"""The flags that ``train.py`` and ``test.py`` share, and how a command's flags come together."""
+
+import math
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from data import DATASETS
+from data.transforms import PREPROCESS
+from models import MODELS
+from models.networks import DISCRIMINATORS, GENERATORS, INITIALISERS, NORMS
+from options.parser import typed_values
+from options.rules import check
+from util.checkpoint import load_options
+from util.errors import UserError, polite_errors
+from util.flags import Flag, choice, count_or_inf, gpu_list, real, switch, whole
+
+COMMON = {
+    "dataroot": Flag(None, str, "folder of pictures, as its data set needs it (required)"),
+    "name": Flag("experiment_name", str, "name of the run: the folder for its files"),
+    "gpu_ids": Flag([0], gpu_list, "GPU to use; -1 for the CPU"),
+    "checkpoints_dir": Flag("./checkpoints", str, "where the folders of runs are"),
+    "model": choice("cycle_gan", MODELS, "the method"),
+    "input_nc": Flag(3, whole(1), "channels of the pictures that go in: 3 colour, 1 grey"),
+    "output_nc": Flag(3, whole(1), "channels of the pictures that come out"),
+    "ngf": Flag(64, whole(1), "channels of the generator's first and last layers"),
+    "ndf": Flag(64, whole(1), "channels of the discriminator's first layer"),
+    "netD": choice("basic", DISCRIMINATORS, "discriminator; basic is the 70×70 PatchGAN"),
+    "netG": choice("resnet_9blocks", GENERATORS, "generator"),
+    "n_layers_D": Flag(3, whole(1), "layers of --netD n_layers"),
+    "norm": choice("instance", NORMS, "normalisation in the networks"),
+    "init_type": choice("normal", INITIALISERS, "how fresh weights are drawn"),
+    "init_gain": Flag(0.02, real(0), "scale of fresh weights"),
+    "no_dropout": switch("no dropout in the generator"),
+    "dataset_mode": choice("unaligned", DATASETS, "how the pictures are laid out"),
+    "direction": choice("AtoB", ("AtoB", "BtoA"), "which way to translate"),
+    "serial_batches": switch("take the pictures in order, not shuffled"),
+    "num_threads": Flag(4, whole(0), "processes that read pictures; 0 reads in the main one"),
+    "batch_size": Flag(1, whole(1), "pictures a step"),
+    "load_size": Flag(286, whole(1), "scale pictures to this size"),
+    "crop_size": Flag(256, whole(1), "then cut out a square of this size"),
+    "max_dataset_size": Flag(math.inf, count_or_inf, "use at most so many pictures of a folder"),
+    "cache": choice("auto", ("auto", "off"), "keep scaled pictures in memory if they fit"),
+    "preprocess": choice("resize_and_crop", PREPROCESS, "how pictures are brought to size"),
+    "no_flip": switch("do not mirror pictures at random"),
+    "display_winsize": Flag(256, whole(1), "width of pictures on the pages, in pixels"),
+    "epoch": Flag("latest", str, "which weights to load: an epoch's number, or latest"),
+    "load_iter": Flag(0, whole(0), "load iter_<n>_net_*.pth in place of an epoch's, if above 0"),
+    "verbose": switch("print the layers of the networks"),
+    "suffix": Flag("", str, "appended to the name, as in {model}_{netG}_size{load_size}"),
+    "seed": Flag(0, whole(0), "of everything that is random"),
+    "precision": choice("auto", ("auto", "fp32", "bf16"), "number format of the computation"),
+    "report_memory": switch("print the peak of memory at the end, by part"),
+    "compile": choice("auto", ("auto", "on", "off"), "compile the networks"),
+}
+
+
+class BaseOptions:
+    """A command's flags. A subclass names its own ones, its defaults and its phase."""
+
+    flags: dict[str, Flag] = {}
+    defaults: dict[str, object] = {}
+    about = ""
+    is_train = False
+
+    def parse(self, args: Sequence[str] | None = None) -> Namespace:
+        """The options for ``args``, a list of words, or for the command line.
+
+        Typed values come first, then what the run remembers, the model's defaults, the command's.
+        Bad input prints one line and exits with 2; nothing is written.
+        """
+        with polite_errors():
+            return self._parse(args)
+
+    def _parse(self, args: Sequence[str] | None) -> Namespace:
+        tables = self.tables()
+        typed = typed_values(tables, args, self.about)
+        if "dataroot" not in typed:
+            raise UserError("--dataroot is missing: name the folder with the pictures")
+        model = MODELS[typed.get("model", self.defaults.get("model", COMMON["model"].default))]
+        self._refuse_foreign_flags(typed, model)
+        used = COMMON | self.flags | model.flags
+        defaults = {name: flag.default for name, flag in used.items()}
+        defaults |= {name: value for name, value in model.defaults.items() if name in defaults}
+        defaults |= {
+            name: value for name, value in self.defaults.items() if name not in model.defaults
+        }
+        opt = Namespace(**{**defaults, **typed}, isTrain=self.is_train)
+        opt.name = _full_name(opt)
+        remembered = self.remembered(opt, typed)
+        vars(opt).update(remembered)
+        self.finish(opt, {**typed, **remembered})
+        opt.typed, opt.defaults = typed, defaults
+        check(opt)
+        return opt
+
+    def tables(self) -> dict[str, dict[str, Flag]]:
+        """All flags of this command, in groups."""
+        groups = {"common": COMMON, f"{self.phase()}ing": self.flags}
+        groups |= {f"--model {name}": model.flags for name, model in MODELS.items()}
+        return groups
+
+    def phase(self) -> str:
+        """``train`` or ``test``."""
+        return "train" if self.is_train else "test"
+
+    def remembered(self, opt: Namespace, typed: dict) -> dict:
+        """Options of the run on disk that hold unless others were typed."""
+        return {}
+
+    def finish(self, opt: Namespace, settled: dict) -> None:
+        """Fill in defaults that depend on other values; ``settled`` ones stay."""
+
+    def _refuse_foreign_flags(self, typed: dict, model: type) -> None:
+        for name, other in MODELS.items():
+            for flag in other.flags:
+                if flag in typed and flag not in model.flags:
+                    raise UserError(f"--{flag} belongs to --model {name}; leave it out")
+
+
+def remembered_options(folder: Path, names: Sequence[str]) -> dict:
+    """Those of ``names`` that the training run in ``folder`` remembers."""
+    return {name: value for name, value in load_options(folder).items() if name in names}
+
+
+def _full_name(opt: Namespace) -> str:
+    if not opt.suffix:
+        return opt.name
+    try:
+        return f"{opt.name}_{opt.suffix.format(**vars(opt))}"
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        raise UserError(f"--suffix {opt.suffix!r}: {error} is not the name of an option") from None
+
+
+def describe(opt: Namespace) -> str:
+    """The options as the block that opens every run; other values than the default are marked."""
+    lines = ["----------------- Options ---------------"]
+    for name, value in sorted(public(opt).items()):
+        default = opt.defaults.get(name, value)
+        mark = f"\t[default: {default}]" if value != default else ""
+        lines.append(f"{name:>25}: {value!s:<30}{mark}".rstrip(" "))
+    return "\n".join([*lines, "----------------- End -------------------"])
+
+
+def public(opt: Namespace) -> dict[str, object]:
+    """The options proper, without what the parser notes about them."""
+    return {name: value for name, value in vars(opt).items() if name not in ("typed", "defaults")}

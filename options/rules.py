@@ -1,0 +1,139 @@
+"""Rules between flags. Each returns what is wrong and how to mend it, or nothing."""
+
+from argparse import Namespace
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from data.transforms import PREPROCESS
+from models import MODELS
+from models.networks import smallest_picture
+from models.schedules import LR_POLICIES, Plan
+from util.device import pick_device
+from util.errors import UserError
+
+
+def check(opt: Namespace) -> None:
+    """Raise `UserError` for the first rule that ``opt`` breaks."""
+    for rule in RULES:
+        if problem := rule(opt):
+            raise UserError(problem)
+    pick_device(opt.gpu_ids, typed="gpu_ids" in opt.typed)
+    if opt.isTrain:
+        LR_POLICIES[opt.lr_policy](1, Plan(opt.n_epochs, opt.n_epochs_decay, opt.lr_decay_iters))
+
+
+def a_name_stays_in_its_folder(opt: Namespace) -> str | None:
+    inside = opt.name and not Path(opt.name).is_absolute() and ".." not in Path(opt.name).parts
+    return None if inside else f"--name {opt.name!r}: give a name without '..' or a leading '/'"
+
+
+def data_fits_model(opt: Namespace) -> str | None:
+    allowed = MODELS[opt.model].dataset_modes
+    if opt.dataset_mode in allowed:
+        return None
+    return f"--dataset_mode {opt.dataset_mode}: --model {opt.model} takes {' or '.join(allowed)}"
+
+
+def models_can_be_trained(opt: Namespace) -> str | None:
+    if opt.isTrain and not MODELS[opt.model].trainable:
+        return f"--model {opt.model} cannot be trained; it is for test.py"
+    return None
+
+
+def crop_fits_load(opt: Namespace) -> str | None:
+    scaled_to_load = opt.preprocess in ("resize_and_crop", "scale_width_and_crop")
+    if scaled_to_load and opt.crop_size > opt.load_size:
+        return (
+            f"--crop_size {opt.crop_size} is larger than --load_size {opt.load_size}: "
+            "a square cannot be cut from a smaller picture; lower one or raise the other"
+        )
+    return None
+
+
+def discriminator_can_see(opt: Namespace) -> str | None:
+    if not opt.isTrain or not PREPROCESS[opt.preprocess].crops:
+        return None
+    return _too_small(opt, opt.crop_size, f"--crop_size {opt.crop_size}")
+
+
+def _too_small(opt: Namespace, side: int, what: str) -> str | None:
+    least = smallest_picture(opt.netD, opt.n_layers_D, opt.norm)
+    if side >= least:
+        return None
+    return f"{what}: --netD {opt.netD} needs at least {least} pixels; use larger pictures"
+
+
+def check_pictures(opt: Namespace, sides: Iterable[int]) -> None:
+    """Raise `UserError` if the least of ``sides``, in pixels, is too small for the networks."""
+    least = min(sides)
+    if problem := _too_small(opt, least, f"the smallest picture has a side of {least} pixels"):
+        raise UserError(problem)
+
+
+def identity_needs_equal_channels(opt: Namespace) -> str | None:
+    compares = opt.isTrain and opt.model == "cycle_gan" and opt.lambda_identity > 0
+    if not compares or opt.input_nc == opt.output_nc:
+        return None
+    return (
+        f"--input_nc {opt.input_nc} and --output_nc {opt.output_nc} differ: "
+        "the identity loss compares both; add --lambda_identity 0"
+    )
+
+
+def channels_are_grey_or_colour(opt: Namespace) -> str | None:
+    for flag in ("input_nc", "output_nc"):
+        if vars(opt)[flag] not in (1, 3):
+            return f"--{flag} {vars(opt)[flag]}: pictures have 1 (grey) or 3 (colour) channels"
+    return None
+
+
+def batches_have_one_size(opt: Namespace) -> str | None:
+    if opt.isTrain and opt.batch_size > 1 and not PREPROCESS[opt.preprocess].crops:
+        return (
+            f"--batch_size {opt.batch_size}: --preprocess {opt.preprocess} leaves pictures of "
+            "different sizes; use --batch_size 1 or one of the modes that crop"
+        )
+    return None
+
+
+def there_is_something_to_train(opt: Namespace) -> str | None:
+    if not opt.isTrain or 1 <= opt.epoch_count <= opt.n_epochs + opt.n_epochs_decay:
+        return None
+    return (
+        f"--epoch_count {opt.epoch_count} is beyond the last epoch, "
+        f"{opt.n_epochs + opt.n_epochs_decay}; raise --n_epochs or --n_epochs_decay"
+    )
+
+
+def blocks_can_be_recomputed(opt: Namespace) -> str | None:
+    if not opt.isTrain or not opt.grad_checkpoint:
+        return None
+    if not opt.netG.startswith("resnet"):
+        return f"--grad_checkpoint: --netG {opt.netG} has no residual blocks to recompute"
+    if opt.norm == "batch":
+        return "--grad_checkpoint: --norm batch would count every batch twice; use --norm instance"
+    return None
+
+
+def one_gpu_a_process(opt: Namespace) -> str | None:
+    if len(opt.gpu_ids) < 2:
+        return None
+    return (
+        f"--gpu_ids {','.join(map(str, opt.gpu_ids))}: a process uses one GPU; start several with "
+        f"torchrun --nproc_per_node={len(opt.gpu_ids)} train.py …"
+    )
+
+
+RULES: tuple[Callable[[Namespace], str | None], ...] = (
+    a_name_stays_in_its_folder,
+    data_fits_model,
+    models_can_be_trained,
+    crop_fits_load,
+    discriminator_can_see,
+    identity_needs_equal_channels,
+    channels_are_grey_or_colour,
+    batches_have_one_size,
+    there_is_something_to_train,
+    blocks_can_be_recomputed,
+    one_gpu_a_process,
+)

@@ -1,0 +1,41 @@
+"""What can be said to ``test.py``."""
+
+import math
+from argparse import Namespace
+from pathlib import Path
+
+from options.base_options import BaseOptions, remembered_options
+from util.flags import Flag, count_or_inf, real, switch
+
+#: What a training run says about its networks, and the scale of the pictures they know.
+REMEMBERED = ("netG", "ngf", "norm", "no_dropout", "input_nc", "output_nc", "crop_size")
+
+
+class TestOptions(BaseOptions):
+    """The options of ``test.py``."""
+
+    __test__ = False  # for pytest: the name is the field's, this is no test
+    about = "Translate pictures with a trained model."
+    defaults = {"model": "test", "serial_batches": True, "no_flip": True}
+    flags = {
+        "results_dir": Flag("./results/", str, "where the pages of results are written"),
+        "aspect_ratio": Flag(1.0, real(1e-3), "width of the written pictures, relative"),
+        "phase": Flag("test", str, "test, or another pair of folders in the data set"),
+        "eval": switch("batch norm by its running values and no dropout"),
+        "num_test": Flag(math.inf, count_or_inf, "translate at most so many pictures"),
+    }
+
+    def remembered(self, opt: Namespace, typed: dict) -> dict:
+        """What training said about the networks; a contradiction that was typed is told."""
+        folder = Path(opt.checkpoints_dir) / opt.name
+        found = remembered_options(folder, REMEMBERED)
+        for name in [name for name in found if name in typed and typed[name] != found[name]]:
+            print(
+                f"note: --{name} {typed[name]} as typed; {opt.name} was trained with {found[name]}"
+            )
+        return {name: value for name, value in found.items() if name not in typed}
+
+    def finish(self, opt: Namespace, settled: dict) -> None:
+        """Pictures are scaled to the very size that is cut out."""
+        if "load_size" not in settled:
+            opt.load_size = opt.crop_size

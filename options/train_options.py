@@ -1,0 +1,41 @@
+"""What can be said to ``train.py``."""
+
+from models.losses import GAN_LOSSES
+from models.schedules import LR_POLICIES
+from options.base_options import BaseOptions
+from util.flags import Flag, choice, real, switch, whole
+
+
+class TrainOptions(BaseOptions):
+    """The options of ``train.py``."""
+
+    about = "Train a model on a folder of pictures."
+    is_train = True
+    flags = {
+        "display_freq": Flag(400, whole(1), "pictures between two displays of pictures"),
+        "display_ncols": Flag(4, whole(0), "visdom: columns of the grid; 0 for separate windows"),
+        "display_id": Flag(1, int, "visdom: window number; below 1 for no visdom"),
+        "display_server": Flag("http://localhost", str, "visdom: address of the server"),
+        "display_env": Flag("main", str, "visdom: environment"),
+        "display_port": Flag(8097, whole(1), "visdom: port"),
+        "update_html_freq": Flag(1000, whole(1), "pictures between two updates of the page"),
+        "print_freq": Flag(100, whole(1), "pictures between two lines of losses"),
+        "no_html": switch("make no page"),
+        "save_latest_freq": Flag(
+            5000, whole(1), "pictures between two saves of the latest weights"
+        ),
+        "save_epoch_freq": Flag(5, whole(1), "epochs between two saves of numbered weights"),
+        "save_by_iter": switch("keep the weights of every --save_latest_freq, as iter_<n>"),
+        "grad_checkpoint": switch("compute activations twice, to store a part of them only"),
+        "continue_train": switch("go on from the saved weights of this name"),
+        "epoch_count": Flag(1, whole(1), "number of the first epoch"),
+        "phase": Flag("train", str, "train, or another pair of folders in the data set"),
+        "n_epochs": Flag(100, whole(0), "epochs at the full learning rate"),
+        "n_epochs_decay": Flag(100, whole(0), "epochs in which it falls to zero"),
+        "beta1": Flag(0.5, real(0, below=1), "momentum of Adam"),
+        "lr": Flag(0.0002, real(0), "learning rate of Adam"),
+        "gan_mode": choice("lsgan", GAN_LOSSES, "objective of the discriminators"),
+        "pool_size": Flag(50, whole(0), "past fakes kept for the discriminators"),
+        "lr_policy": choice("linear", LR_POLICIES, "how the learning rate falls"),
+        "lr_decay_iters": Flag(50, whole(1), "epochs between two drops of --lr_policy step"),
+    }

@@ -1,0 +1,69 @@
+"""Translate pictures with a trained model, and make a page of the results.
+
+    python test.py --dataroot ./datasets/selfie2anime/testA --name selfie2anime --model test
+
+`--help` lists every option.
+"""
+
+from argparse import Namespace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from data import create_dataset
+from models import create_model
+from options import TestOptions
+from options.base_options import describe
+from util.checkpoint import write_text
+from util.device import prepare_process
+from util.errors import polite_errors
+from util.memory import report, told_when_full
+from util.results_page import ResultsPage
+from util.runner import Runner
+
+
+def test(opt: Namespace) -> None:
+    """Translate the pictures; write them and the page that shows them."""
+    prepare_process()
+    dataset = create_dataset(Namespace(**{**vars(opt), "batch_size": pictures_together(opt)}))
+    print(describe(opt))
+    model = create_model(opt).setup(opt)
+    runner = Runner(model, opt)
+    model.train(not opt.eval)
+    write_text(model.folder / "test_opt.txt", describe(opt) + "\n")
+
+    bar = tqdm(total=len(dataset), unit=" pictures", disable=None, leave=False)
+    with told_when_full(opt), bar, open_page(opt) as page:
+        for batch in dataset:
+            page.add(runner.test(batch), model.get_image_paths())
+            bar.update(len(batch["A"]))
+    done, there = len(dataset), len(dataset.dataset)
+    limit = f" (limited by --num_test {opt.num_test})" if done < there else ""
+    print(f"{done} of {there} images written to {page.index}{limit}")
+    if opt.report_memory:
+        print(report(model, runner.device))
+
+
+def pictures_together(opt: Namespace) -> int:
+    """How many pictures of a size to translate at once, where it does not change the results."""
+    if "batch_size" in opt.typed or (opt.norm == "batch" and not opt.eval):
+        return opt.batch_size
+    return 4
+
+
+def open_page(opt: Namespace) -> ResultsPage:
+    """The page for the weights and the pictures that ``opt`` names."""
+    epoch = f"iter_{opt.load_iter}" if opt.load_iter else opt.epoch
+    root = Path(opt.dataroot)
+    return ResultsPage(
+        Path(opt.results_dir) / opt.name / f"{opt.phase}_{epoch}",
+        f"{opt.name}: {opt.phase}, epoch {epoch}, {opt.direction}",
+        roots=[root / f"{opt.phase}A", root / f"{opt.phase}B", root],
+        width=opt.display_winsize,
+        aspect_ratio=opt.aspect_ratio,
+    )
+
+
+if __name__ == "__main__":
+    with polite_errors():
+        test(TestOptions().parse())

@@ -1,0 +1,236 @@
+"""However a step runs, its results, and above all its gradients, are those of the plain one."""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import golden
+from hypothesis import given
+from hypothesis import strategies as st
+from steps import batch, moved, weights_of, words
+from torch import nn
+
+import util.winograd
+from models import create_model
+from models.networks import define_D, define_G
+from models.networks.layers import Conv2d, ConvTranspose2d, InstanceNorm2d, mirrored
+from options import TrainOptions
+from util.runner import Runner
+from util.winograd import Winograd, use_winograd
+
+
+def relative(found: torch.Tensor, exact: torch.Tensor) -> float:
+    return ((found.double() - exact).abs().max() / exact.abs().max()).item()
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@given(
+    n=st.integers(1, 3),
+    channels=st.sampled_from([1, 5, 64]),
+    out=st.sampled_from([1, 7, 64]),
+    height=st.integers(3, 23),
+    width=st.integers(3, 23),
+    nhwc=st.booleans(),
+)
+def test_winograd_is_the_convolution(n, channels, out, height, width, nhwc):
+    x, weight = random(n, channels, height, width), random(out, channels, 3, 3, seed=1)
+    grad = random(n, out, height - 2, width - 2, seed=2)
+    if nhwc:
+        x, grad = (t.to(memory_format=torch.channels_last) for t in (x, grad))
+    exact, found = [], []
+    for compute, dtype, results in (
+        (F.conv2d, torch.float64, exact), (Winograd.apply, torch.float32, found)
+    ):  # fmt: skip
+        leaves = [t.to(dtype).requires_grad_() for t in (x, weight)]
+        y = compute(*leaves)
+        y.backward(grad.to(dtype))
+        results += [y.detach(), *(leaf.grad for leaf in leaves)]
+    for mine, right in zip(found, exact, strict=True):
+        assert mine.shape == right.shape
+        assert relative(mine, right) < 5e-5
+
+
+def test_winograd_goes_through_many_blocks(monkeypatch):
+    x, weight = random(2, 8, 42, 30), random(6, 8, 3, 3, seed=1)
+    exact = F.conv2d(x.double(), weight.double())
+    for floats in (10**9, 10**4, 1):
+        monkeypatch.setattr(util.winograd, "FLOATS_A_BLOCK", floats)
+        assert relative(Winograd.apply(x, weight), exact) < 5e-5
+
+
+def test_winograd_leaves_out_gradients_that_nobody_wants():
+    x, weight = random(1, 4, 10, 10), random(3, 4, 3, 3, seed=1).requires_grad_()
+    Winograd.apply(x, weight).sum().backward()
+    assert weight.grad is not None
+    frozen = weight.detach()
+    moving = x.clone().requires_grad_()
+    Winograd.apply(moving, frozen).sum().backward()
+    assert moving.grad is not None
+
+
+def test_winograd_is_used_where_it_gains_and_only_there(monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        Winograd, "apply", lambda x, w: calls.append(x.shape) or F.conv2d(x, w), raising=True
+    )
+    net = use_winograd(define_G(3, 3, 16, "resnet_6blocks", "instance"))
+    with torch.no_grad():
+        net(torch.zeros(1, 3, 32, 32))
+        assert not calls  # too little work
+        monkeypatch.setattr(util.winograd, "LEAST_WORK", 0)
+        net(torch.zeros(1, 3, 32, 32))
+        assert len(calls) == 12  # both convolutions of six blocks
+        net.double()(torch.zeros(1, 3, 32, 32, dtype=torch.float64))
+        assert len(calls) == 12
+
+
+NETWORKS = {
+    "generator": lambda: define_G(3, 3, 16, "resnet_6blocks", "instance", init_gain=0.1),
+    "unet": lambda: define_G(3, 3, 4, "unet_128", "instance", init_gain=0.1),
+    "discriminator": lambda: define_D(3, 8, "basic", 3, "instance", init_gain=0.1),
+    "batch norm": lambda: define_G(3, 3, 4, "resnet_6blocks", "batch", init_gain=0.1),
+}
+#: Bounds for ‖gradient − exact‖ / ‖exact‖. In bf16 a random network of this depth amplifies the
+#: rounding of 8 bits to 0.14 … 0.24; a gradient that is wrong is off by 1 or more.
+PRECISIONS = {"fp32": 1e-4, "bf16": 0.3}
+
+
+def gradients(net: nn.Module, x: torch.Tensor, precision=None) -> list[torch.Tensor]:
+    net.zero_grad()
+    context = precision or (lambda: torch.autocast("cpu", enabled=False))
+    with context():
+        y = net(x)
+    weights = random(*y.shape, seed=3).to(y.dtype)
+    (y * weights).sum().backward()
+    return [w.grad.clone() for w in net.parameters() if w.grad is not None]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_gradients_hold_in_every_layout_batch_and_precision(
+    name, n, layout, precision, monkeypatch
+):
+    monkeypatch.setattr(util.winograd, "LEAST_WORK", 0)
+    torch.manual_seed(0)
+    net = NETWORKS[name]()
+    x = random(n, 3, 128 if name == "unet" else 32, 128 if name == "unet" else 32, seed=4)
+    exact = gradients(net.double(), x.double())
+    net.float().to(memory_format=layout)
+    use_winograd(net)
+    autocast = partial(torch.autocast, "cpu", dtype=torch.bfloat16)
+    x = x.to(memory_format=layout)
+    found = gradients(net, x, autocast if precision == "bf16" else None)
+    mine, right = (torch.cat([grad.double().flatten() for grad in each]) for each in (found, exact))
+    assert (mine - right).norm() < PRECISIONS[precision] * right.norm()
+
+
+def runner_for(**options):
+    opt = TrainOptions().parse(["--dataroot", ".", "--gpu_ids", "-1", *words(options)])
+    model = create_model(opt)
+    return model, Runner(model, opt)
+
+
+SIZE = {"crop_size": 32, "load_size": 32, "ngf": 4, "ndf": 4, "netG": "resnet_6blocks"}
+
+
+@pytest.mark.parametrize("flags", [{}, {"grad_checkpoint": True}, {"compile": "on"}], ids=str)
+@pytest.mark.parametrize(
+    "name", ["steps_cycle_gan_default.pt", "steps_cycle_gan_no_identity_vanilla_bs2.pt"]
+)
+def test_the_first_golden_step_holds_through_the_runner(name, flags, monkeypatch):
+    monkeypatch.setattr(util.winograd, "LEAST_CHANNELS", 1)
+    monkeypatch.setattr(util.winograd, "LEAST_WORK", 0)
+    # Without a C++ compiler on the machine: everything of the compiler but the last stage.
+    monkeypatch.setattr(nn.Module, "compile", partial_compile)
+    reference = golden(name)
+    options = {k: v for k, v in reference["options"].items() if k != "lambda_L1"}
+    model, runner = runner_for(**{**options, **SIZE, **flags})
+    for net, state in reference["initial"].items():
+        model.networks[net].load_state_dict(state)
+    before = weights_of(model)
+    A, B = (reference[side][0].float() / 127.5 - 1 for side in "AB")
+    runner.step({"A": A, "B": B, "A_paths": [], "B_paths": []})
+    losses = model.get_current_losses()
+    for key, value in zip(reference["loss_names"], reference["losses"][0].tolist(), strict=True):
+        assert losses[key] == pytest.approx(value, rel=1e-4, abs=1e-12), key
+    assert moved(model, before) == set(model.networks)
+
+
+def partial_compile(module: nn.Module, **how) -> None:
+    module._compiled_call_impl = torch.compile(module._call_impl, backend="aot_eager", **how)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="a compiler for the CPU needs g++")
+def test_compiled_networks_give_the_same_gradients():
+    torch.manual_seed(0)
+    net = define_D(3, 4, "basic", 3, "instance", init_gain=0.1).to(
+        memory_format=torch.channels_last
+    )
+    for frozen in (True, False):  # as in the generators' half of a step, then in their own
+        net.requires_grad_(not frozen)
+        grads = []
+        for module in (net, torch.compile(net, dynamic=False)):
+            x = random(2, 3, 32, 32).to(memory_format=torch.channels_last).requires_grad_()
+            net.zero_grad()
+            module(x).square().sum().backward()
+            grads.append([x.grad, *(w.grad for w in net.parameters() if w.grad is not None)])
+        assert len(grads[0]) == len(grads[1]) > (0 if frozen else 5)
+        for plain, compiled in zip(*grads, strict=True):
+            assert torch.allclose(plain, compiled, rtol=1e-3, atol=1e-4)
+
+
+def test_bf16_keeps_weights_losses_and_pictures_in_fp32():
+    model, runner = runner_for(precision="bf16", **SIZE)
+    seen = {}
+    for name in ("G_A", "D_A"):
+        model.networks[name].register_forward_hook(
+            lambda net, args, out, name=name: seen.update({name: out.dtype})
+        )
+    inner = model.networks["G_A"].model[10].conv_block[1]
+    inner.register_forward_hook(lambda net, args, out: seen.update(inner=out.dtype))
+    runner.step({k: v.float() if torch.is_tensor(v) else v for k, v in batch(0).items()})
+    assert seen == {"G_A": torch.float32, "D_A": torch.float32, "inner": torch.bfloat16}
+    assert {w.dtype for net in model.networks.values() for w in net.parameters()} == {torch.float32}
+    assert {loss.dtype for loss in model.losses.values()} == {torch.float32}
+
+
+def test_a_preview_changes_nothing():
+    steps = []
+    for with_preview in (False, True):
+        model, runner = runner_for(**{**SIZE, "norm": "batch", "netG": "unet_128"})
+        for i in range(2):
+            data = {k: v.float() if torch.is_tensor(v) else v for k, v in batch(i).items()}
+            runner.step(data)
+            if with_preview:
+                runner.preview([data])
+        steps.append(weights_of(model))
+    for name, state in steps[0].items():
+        assert all(torch.equal(value, steps[1][name][key]) for key, value in state.items())
+
+
+@pytest.mark.parametrize("pad", [1, 3])
+@pytest.mark.parametrize("dim", [2, 3])
+def test_mirrored_is_reflection_padding(pad, dim):
+    x = random(2, 3, 7, 9).to(memory_format=torch.channels_last)
+    sides = (0, 0, pad, pad) if dim == 2 else (pad, pad, 0, 0)
+    assert torch.equal(mirrored(x, pad, dim), F.pad(x, sides, mode="reflect"))
+
+
+@pytest.mark.parametrize("kind", [Conv2d, ConvTranspose2d])
+def test_a_bias_before_instance_norm_is_stored_and_has_no_effect(kind):
+    torch.manual_seed(0)
+    layer, norm = kind(4, 5, 3, stride=2, padding=1), InstanceNorm2d(5)
+    plain = (nn.Conv2d if kind is Conv2d else nn.ConvTranspose2d)(4, 5, 3, stride=2, padding=1)
+    plain.load_state_dict(layer.state_dict(), strict=True)
+    x = random(2, 4, 12, 12)
+    assert layer.bias is not None
+    assert torch.allclose(norm(layer(x)), norm(plain(x)), atol=1e-5)

@@ -1,0 +1,95 @@
+"""The paths that only a GPU has. Without one they are skipped, and pytest says so."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import golden
+from steps import batch, weights_of, words
+
+from models import create_model
+from models.networks import define_G
+from models.networks.layers import ReflectionPad2d
+from options import TrainOptions
+from util.capture import WARM_UP
+from util.runner import Runner
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+SIZE = {"crop_size": 32, "load_size": 32, "ngf": 8, "ndf": 8, "netG": "resnet_6blocks"}
+
+
+def runner_for(**options):
+    opt = TrainOptions().parse(["--dataroot", ".", *words(options)])
+    model = create_model(opt)
+    return model, Runner(model, opt)
+
+
+def pictures(seed: int, n: int = 1) -> dict:
+    data = batch(seed, n)
+    return {name: v.float() if torch.is_tensor(v) else v for name, v in data.items()}
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_gradients_hold_in_every_layout(n, layout):
+    torch.manual_seed(0)
+    net = define_G(3, 3, 8, "resnet_6blocks", "instance", init_gain=0.1)
+    x = torch.randn(n, 3, 32, 32)
+    grads = []
+    for device, dtype in (("cpu", torch.float64), ("cuda", torch.float32)):
+        net.to(device, dtype, memory_format=layout).zero_grad()
+        out = net(x.to(device, dtype, memory_format=layout))
+        out.square().sum().backward()
+        found = [w.grad.double().cpu().flatten() for w in net.parameters() if w.grad is not None]
+        grads.append(torch.cat(found))
+    assert (grads[1] - grads[0]).norm() < 1e-2 * grads[0].norm()  # TF32 is on by default
+
+
+def test_the_own_reflection_keeps_channels_last():
+    x = torch.randn(2, 4, 9, 11, device="cuda").to(memory_format=torch.channels_last)
+    y = ReflectionPad2d(3)(x)
+    assert torch.equal(y, F.pad(x, (3, 3, 3, 3), mode="reflect"))
+    assert y.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("pool_size", [0, 3])
+def test_captured_steps_are_the_eager_ones(pool_size, monkeypatch):
+    """More steps than the warm-up, an odd batch and another learning rate in between."""
+    torch.backends.cudnn.allow_tf32 = False
+    ends = []
+    for captured in (False, True):
+        model, runner = runner_for(
+            **SIZE, precision="fp32", compile="off", pool_size=pool_size, batch_size=2
+        )
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+        if not captured:
+            runner.run_step = model.optimize_parameters
+        losses = []
+        for i in range(WARM_UP + 6):
+            model.set_learning_rate(2e-4 if i < WARM_UP + 3 else 1e-4)
+            runner.step(pictures(i, n=1 if i == WARM_UP + 2 else 2))
+            losses.append(list(model.get_current_losses().values()))
+        ends.append((losses, weights_of(model)))
+    assert torch.allclose(torch.tensor(ends[0][0]), torch.tensor(ends[1][0]), rtol=2e-3, atol=1e-4)
+    for name, state in ends[0][1].items():
+        for key, value in state.items():
+            assert torch.allclose(value, ends[1][1][name][key], atol=2e-3), (name, key)
+
+
+@pytest.mark.parametrize("compile_", ["off", "on"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_first_golden_step_holds(precision, compile_):
+    reference = golden("steps_cycle_gan_default.pt")
+    options = {k: v for k, v in reference["options"].items() if k != "lambda_L1"}
+    sizes = {"crop_size": 32, "load_size": 32}
+    model, runner = runner_for(**options, **sizes, precision=precision, compile=compile_)
+    for net, state in reference["initial"].items():
+        model.networks[net].load_state_dict(state)
+    A, B = (reference[side][0].float() / 127.5 - 1 for side in "AB")
+    runner.step({"A": A, "B": B})
+    found = torch.tensor(list(model.get_current_losses().values()), dtype=torch.float64)
+    bound = 1e-2 if precision == "fp32" else 5e-2  # TF32 and bf16
+    assert torch.allclose(found, reference["losses"][0], rtol=bound)

@@ -1,0 +1,189 @@
+"""Picture files as a person sees them: turned, transparent, grey, deep, broken."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import drawn, pictures
+from PIL import Image
+
+from data.pictures import list_pictures, picture_size, read_picture
+from util.errors import UserError
+
+ORIENTATION = 0x0112
+DEEP = np.array([[0, 16383, 32767, 49151, 65535]], dtype=np.uint16)
+DEEP_AS_8_BITS = [[0, 64, 127, 191, 255]]
+
+#: EXIF orientation → what a viewer does with the stored rows and columns
+UPRIGHT = {
+    1: lambda x: x,
+    2: lambda x: x[:, ::-1],
+    3: lambda x: x[::-1, ::-1],
+    4: lambda x: x[::-1],
+    5: lambda x: x.swapaxes(0, 1),
+    6: lambda x: x[::-1].swapaxes(0, 1),
+    7: lambda x: x[::-1, ::-1].swapaxes(0, 1),
+    8: lambda x: x.swapaxes(0, 1)[::-1],
+}
+
+
+def pixels(path) -> np.ndarray:
+    picture = read_picture(path)
+    assert picture.mode in ("L", "RGB")
+    return np.asarray(picture)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "I;16"])
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_exif_orientation(tmp_path, orientation, mode):
+    path = tmp_path / "phone.png"
+    stored = drawn("phone", (7, 4), "RGB" if mode != "L" else "L")
+    plain = np.asarray(stored)
+    if mode == "I;16":
+        plain = np.asarray(stored.convert("L"))
+        stored = Image.fromarray(plain.astype(np.uint16) * 257)
+    elif mode == "RGBA":
+        stored = stored.convert("RGBA")
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    stored.save(path, exif=exif)
+    expected = UPRIGHT[orientation](plain)
+    assert np.array_equal(pixels(path), expected)
+    assert picture_size(path) == expected.shape[1::-1]
+
+
+def test_exif_orientation_of_a_jpeg(tmp_path):
+    path, exif = tmp_path / "phone.jpg", Image.Exif()
+    exif[ORIENTATION] = 6
+    picture = Image.new("RGB", (32, 16), "black")
+    picture.paste("white", (0, 0, 8, 16))  # the left of the file is the top of the picture
+    picture.save(path, exif=exif, quality=95)
+    seen = pixels(path)
+    assert seen.shape == (32, 16, 3)
+    assert seen[:6].min() > 240
+    assert seen[10:].max() < 15
+
+
+HIDDEN_RED = {
+    "RGBA": lambda: Image.new("RGBA", (3, 2), (255, 0, 0, 0)),
+    "LA": lambda: Image.new("LA", (3, 2), (0, 0)),
+    "P": lambda: Image.new("P", (3, 2), 0),
+    "RGB": lambda: Image.new("RGB", (3, 2), (255, 0, 0)),
+    "L": lambda: Image.new("L", (3, 2), 17),
+}
+#: which colour of the file is transparent, where there is no alpha channel
+TRANSPARENT = {"P": 0, "RGB": (255, 0, 0), "L": 17}
+
+
+@pytest.mark.parametrize("mode", HIDDEN_RED)
+def test_transparent_parts_show_white(tmp_path, mode):
+    path, picture = tmp_path / "icon.png", HIDDEN_RED[mode]()
+    if mode == "P":
+        picture.putpalette([255, 0, 0, 0, 0, 255])
+        picture.putpixel((1, 1), 1)
+    about = {"transparency": TRANSPARENT[mode]} if mode in TRANSPARENT else {}
+    picture.save(path, **about)
+    expected = np.full((2, 3, 3), 255)
+    if mode == "P":
+        expected[1, 1] = (0, 0, 255)
+    assert np.array_equal(pixels(path), expected)
+
+
+def test_half_transparent_parts_are_mixed_with_white(tmp_path):
+    Image.new("RGBA", (2, 2), (255, 0, 100, 51)).save(tmp_path / "glass.png")  # a fifth
+    expected = [255, 0.8 * 255, 0.8 * 255 + 0.2 * 100]
+    assert np.abs(pixels(tmp_path / "glass.png") - np.array(expected)).max() <= 1
+
+
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".bmp", ".webp", ".tiff"])
+def test_colour_formats_of_every_day(tmp_path, ending):
+    path = tmp_path / f"picture{ending}"
+    colour = drawn("colour", (48, 40))
+    colour.save(path, **({} if ending == ".jpg" else {"lossless": True}))
+    difference = np.abs(pixels(path).astype(int) - np.asarray(colour).astype(int))
+    assert difference.mean() <= (8 if ending == ".jpg" else 0)
+
+
+def test_grey_stays_grey_and_one_bit_becomes_grey(tmp_path):
+    grey = drawn("grey", (9, 5), "L")
+    grey.save(tmp_path / "grey.png")
+    assert np.array_equal(pixels(tmp_path / "grey.png"), np.asarray(grey))
+    grey.point(lambda v: 255 * (v > 128)).convert("1").save(tmp_path / "fax.png")
+    assert np.array_equal(pixels(tmp_path / "fax.png"), 255 * (np.asarray(grey) > 128))
+
+
+def test_cmyk_is_converted(tmp_path):
+    Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "print.jpg", quality=100)
+    assert np.abs(pixels(tmp_path / "print.jpg").astype(int) - [255, 0, 0]).max() <= 3
+
+
+@pytest.mark.parametrize("ending", [".png", ".tiff"])
+def test_16_bits_are_scaled(tmp_path, ending):
+    path = tmp_path / f"deep{ending}"
+    Image.fromarray(DEEP).save(path)
+    assert pixels(path).tolist() == DEEP_AS_8_BITS
+
+
+def test_16_bits_of_the_other_byte_order_are_scaled(tmp_path):
+    Image.fromarray(DEEP.astype(">u2")).save(tmp_path / "mac.tiff")
+    assert pixels(tmp_path / "mac.tiff").tolist() == DEEP_AS_8_BITS
+
+
+def test_32_bit_integers_within_16_bits_are_scaled(tmp_path):
+    Image.fromarray(DEEP.astype(np.int32)).save(tmp_path / "wide.tiff")
+    assert pixels(tmp_path / "wide.tiff").tolist() == DEEP_AS_8_BITS
+
+
+def test_floats_from_0_to_1_are_scaled(tmp_path):
+    values = np.array([[0, 0.25, 0.5, 0.75, 1]], dtype=np.float32)
+    Image.fromarray(values).save(tmp_path / "float.tiff")
+    assert pixels(tmp_path / "float.tiff").tolist() == [[0, 64, 128, 191, 255]]
+
+
+@pytest.mark.parametrize(
+    ("values", "low", "high"),
+    [
+        (np.array([[0, 0.5, 300]], dtype=np.float32), "0", "300"),
+        (np.array([[-1.5, 1]], dtype=np.float32), "-1.5", "1"),
+        (np.array([[0, 70000]], dtype=np.int32), "0", "70000"),
+        (np.array([[0.5, np.nan]], dtype=np.float32), "nan", "nan"),
+    ],
+    ids=["above", "below", "integers", "nan"],
+)
+def test_values_of_unknown_scale_are_refused(tmp_path, values, low, high):
+    Image.fromarray(values).save(tmp_path / "ct.tiff")
+    with pytest.raises(UserError, match=rf"ct\.tiff.* {low} to {high}\b"):
+        read_picture(tmp_path / "ct.tiff")
+
+
+BROKEN = {
+    "empty.jpg": lambda whole: b"",
+    "text.jpg": lambda whole: b"this is no picture\n" * 20,
+    "truncated.png": lambda whole: whole[: len(whole) // 2],
+    "garbled.png": lambda whole: whole[:60] + bytes(len(whole) - 60),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_files_are_named(tmp_path, name):
+    drawn("whole", (64, 64)).save(tmp_path / "whole.png")
+    (tmp_path / name).write_bytes(BROKEN[name]((tmp_path / "whole.png").read_bytes()))
+    with pytest.raises(UserError, match=rf"{name} cannot be read as a picture"):
+        read_picture(tmp_path / name)
+
+
+def test_pictures_are_found_everywhere_but_in_hiding(tmp_path):
+    pictures(tmp_path / "b" / "deeper", 1)
+    pictures(tmp_path / "a", 1)
+    pictures(tmp_path / ".trash", 2)
+    pictures(tmp_path / "b" / ".cache", 1)
+    drawn("x").save(tmp_path / "UPPER.JPG")
+    drawn("y").save(tmp_path / "._mac.png")
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "folder.png").mkdir()
+    found = [path.relative_to(tmp_path).as_posix() for path in list_pictures(tmp_path)]
+    assert found == ["UPPER.JPG", "a/00.png", "b/deeper/00.png"]
+
+
+def test_a_hidden_folder_above_does_not_matter(tmp_path):
+    assert len(list_pictures(pictures(tmp_path / ".data" / "trainA", 2))) == 2

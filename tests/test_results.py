@@ -1,0 +1,118 @@
+"""Whole tests through the command: which weights it takes, which pictures it writes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY, assert_complete, call_in, drawn, ok, pictures, run_in
+from PIL import Image
+
+from models.networks import define_G
+
+TEST = ["test.py", *TINY, "--name", "tiny"]
+
+
+def read(file: Path) -> np.ndarray:
+    with Image.open(file) as picture:
+        return np.asarray(picture)
+
+
+@pytest.fixture
+def translate(trained, tmp_path):
+    """``translate("testA", …)``: test.py on the tiny run, results in ``tmp_path``."""
+
+    def command(dataroot, *words):
+        return ok(call_in(tmp_path, *TEST, "--dataroot", dataroot, *words))
+
+    (tmp_path / "checkpoints").symlink_to(trained)
+    return command
+
+
+@pytest.mark.parametrize(("direction", "net"), [("AtoB", "G_A"), ("BtoA", "G_B")])
+def test_the_direction_finds_its_network(direction, net, translate, dataset, trained, tmp_path):
+    side = dataset / f"test{direction[0]}"
+    done = translate(side, "--direction", direction)
+    assert f"latest_net_{net}.pth" in done.stdout
+    count = len(list(side.iterdir()))
+    folder = tmp_path / "results" / "tiny" / "test_latest"
+    assert len(list((folder / "images").iterdir())) == 2 * count
+    assert re.search(rf"^{count} of {count} images written to .*index\.html$", done.stdout, re.M)
+    assert_complete(folder / "index.html")
+    generator = define_G(3, 3, 2, "resnet_6blocks", "instance")
+    generator.load_state_dict(torch.load(trained / "tiny" / f"latest_net_{net}.pth"))
+    real = torch.from_numpy(read(folder / "images" / "00_real.png").copy()).permute(2, 0, 1)
+    with torch.no_grad():
+        fake = (generator(real[None] / 127.5 - 1)[0] + 1) * 127.5
+    difference = np.abs(read(folder / "images" / "00_fake.png") - fake.permute(1, 2, 0).numpy())
+    assert difference.max() <= 0.51
+
+
+def test_a_lone_generator_goes_first(call, dataset, trained, tmp_path):
+    folder = tmp_path / "checkpoints" / "tiny"
+    folder.mkdir(parents=True)
+    for name in ("G", "G_A"):
+        source = trained / "tiny" / "latest_net_G_A.pth"
+        (folder / f"latest_net_{name}.pth").write_bytes(source.read_bytes())
+    words = [*TEST, "--no_dropout", "--dataroot", dataset / "testA"]
+    assert "latest_net_G.pth" in ok(call(*words)).stdout
+    assert "latest_net_G_A.pth" in ok(call(*words, "--model_suffix", "_A")).stdout
+
+
+@pytest.mark.parametrize("batch_size", ["1", "2"])
+def test_cycle_gan_writes_six_files_a_picture(batch_size, translate, dataset, tmp_path):
+    words = ["--model", "cycle_gan", "--num_test", "2", "--batch_size", batch_size]
+    done = translate(dataset, *words)
+    images = tmp_path / "results" / "tiny" / "test_latest" / "images"
+    labels = ("real_A", "fake_B", "rec_A", "real_B", "fake_A", "rec_B")
+    expected = {f"{i:02d}_{label}.png" for i in range(2) for label in labels}
+    assert {file.name for file in images.iterdir()} == expected
+    assert re.search(r"^2 of 3 images written to .*limited by --num_test", done.stdout, re.M)
+
+
+@pytest.mark.parametrize("batch_size", ["1", "2"])
+def test_every_picture_is_translated(batch_size, translate, tmp_path):
+    done = translate(pictures(tmp_path / "five", 5), "--batch_size", batch_size)
+    images = tmp_path / "results" / "tiny" / "test_latest" / "images"
+    expected = {f"{i:02d}_{label}.png" for i in range(5) for label in ("real", "fake")}
+    assert {file.name for file in images.iterdir()} == expected
+    assert "5 of 5 images written" in done.stdout
+
+
+def test_num_test_is_a_limit_that_is_told(translate, dataset, tmp_path):
+    done = translate(dataset / "testB", "--num_test", "1")
+    assert re.search(r"^1 of 3 images written to .*limited by --num_test", done.stdout, re.M)
+    assert len(list((tmp_path / "results").rglob("*_fake.png"))) == 1
+
+
+def test_one_picture_of_an_odd_size_keeps_it(translate, tmp_path):
+    drawn("odd", (37, 51)).save(tmp_path / "me.jpg")
+    translate(tmp_path / "me.jpg", "--preprocess", "none")
+    images = tmp_path / "results" / "tiny" / "test_latest" / "images"
+    assert read(images / "me_fake.png").shape == (51, 37, 3)
+    with Image.open(tmp_path / "me.jpg") as picture:
+        assert np.array_equal(read(images / "me_real.png"), np.asarray(picture))
+
+
+def test_equal_names_do_not_overwrite_each_other(translate, tmp_path):
+    for name in ("a.png", "a.bmp", "more/a.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        drawn(name).save(tmp_path / "in" / name)
+    translate(tmp_path / "in")
+    results = list((tmp_path / "results").rglob("*_fake.png"))
+    assert len({read(file).tobytes() for file in results}) == len(results) == 3
+
+
+def test_the_real_command_tests_what_the_real_command_trained(full, dataset):
+    done = run_in(
+        full[1].parents[1], "test.py", "--dataroot", dataset / "testA", "--name", "full",
+        "--gpu_ids", "-1", "--epoch", "1",
+    )  # fmt: skip
+    assert ok(done).stderr == ""
+    assert "1_net_G_A.pth" in done.stdout
+    assert (full[1] / "test_opt.txt").is_file()
+    results = full[1].parents[1] / "results" / "full" / "test_1"
+    assert (results / "images" / "00_fake.png").is_file()

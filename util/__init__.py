@@ -1,0 +1,1 @@
+"""Everything that is not the method: devices, files, pages, logs, the image pool."""

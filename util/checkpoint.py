@@ -1,0 +1,132 @@
+"""Weights and options of a run, on disk."""
+
+import json
+import os
+import pickle
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from util.errors import UserError
+
+OPTIONS_FILE = "train_opt.json"
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, then put it in its place.
+
+    Whatever happens on the way, ``path`` holds either all of the old or all of the new content.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace the content of ``path`` (UTF-8), atomically."""
+    write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
+
+
+def save_weights(net: nn.Module, path: Path) -> None:
+    """Write the state dict of ``net``: contiguous float32 tensors on the CPU, by the usual keys."""
+    state = {key: _portable(value) for key, value in net.state_dict().items()}
+    write_atomically(path, lambda file: torch.save(state, file))
+
+
+def _portable(value: Tensor) -> Tensor:
+    value = value.detach().to("cpu", torch.float32 if value.is_floating_point() else value.dtype)
+    return value.contiguous().clone()
+
+
+def load_weights(net: nn.Module, path: Path) -> None:
+    """Read what `save_weights` wrote into ``net``, which must have the same layers."""
+    state = read_state(path)
+    expected = net.state_dict()
+    if problem := _difference(expected, state):
+        raise UserError(
+            f"{path} does not fit the network that the options describe: {problem}; "
+            "give the --netG, --ngf, --norm, --input_nc, --output_nc … it was trained with"
+        )
+    net.load_state_dict(state)
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The state dict in ``path``. Raises `UserError` where there is none."""
+    if not path.is_file():
+        raise UserError(f"no weights {path.name} in {path.parent}: {_what_is_there(path.parent)}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the pickle that is refused below
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise UserError(
+            f"{path} cannot be read as weights: it holds other things and was not opened"
+        ) from None
+    except Exception as error:  # a broken archive raises almost anything
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path} cannot be read as weights: {reason[:200]}") from None
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise UserError(f"{path} does not hold a state dict (names and tensors)")
+    return state
+
+
+def _difference(expected: dict[str, Tensor], found: dict[str, Tensor]) -> str:
+    missing = [key for key in expected if key not in found]
+    surplus = [key for key in found if key not in expected]
+    shapes = [
+        f"{key} is {tuple(found[key].shape)} in the file, {tuple(value.shape)} in the network"
+        for key, value in expected.items()
+        if key in found and found[key].shape != value.shape
+    ]
+    parts = []
+    if shapes:
+        parts.append(shapes[0] + _and_more(shapes))
+    if missing:
+        parts.append(f"the file lacks {missing[0]}{_and_more(missing)}")
+    if surplus:
+        parts.append(f"the file has {surplus[0]}{_and_more(surplus)} besides")
+    return "; ".join(parts)
+
+
+def _and_more(items: list) -> str:
+    return f" (and {len(items) - 1} more)" if len(items) > 1 else ""
+
+
+def _what_is_there(folder: Path) -> str:
+    if not folder.is_dir():
+        runs = sorted(p.name for p in folder.parent.glob("*") if p.is_dir())
+        return (
+            f"there is no such folder; --name may be one of {', '.join(runs[:10]) or '(none yet)'}"
+        )
+    found = sorted(file.name for file in folder.glob("*_net_*.pth"))
+    if not found:
+        return "the folder holds no weights (*_net_*.pth); train first, or check --name"
+    epochs = sorted({name.split("_net_")[0] for name in found}, key=lambda e: (len(e), e))
+    nets = sorted({name.split("_net_")[1].removesuffix(".pth") for name in found})
+    return f"it has --epoch {', '.join(epochs)} of the networks {', '.join(nets)}"
+
+
+def save_options(folder: Path, options: dict, printed: str) -> None:
+    """Keep the options of a training run beside its weights: for `load_options`, and to be read."""
+    write_text(folder / "train_opt.txt", printed + "\n")
+    write_text(folder / OPTIONS_FILE, json.dumps(options, indent=1))
+
+
+def load_options(folder: Path) -> dict:
+    """What `save_options` wrote, or an empty dictionary for runs of other programs."""
+    file = folder / OPTIONS_FILE
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} cannot be read ({error}); mend or remove it") from None

@@ -1,0 +1,68 @@
+"""Where to compute, and in which number format."""
+
+import ctypes
+import sys
+
+import torch
+
+from util.errors import UserError
+
+
+def pick_device(gpu_ids: list[int], typed: bool) -> torch.device:
+    """The device for ``--gpu_ids``: the CPU for an empty list, and where there is no GPU.
+
+    A GPU that was asked for explicitly (``typed``) and is not there raises `UserError`.
+    """
+    if not gpu_ids:
+        return torch.device("cpu")
+    there = torch.cuda.device_count()
+    if gpu_ids[0] < there:
+        return torch.device("cuda", gpu_ids[0])
+    if typed:
+        found = f"GPUs 0 to {there - 1}" if there else "no GPU"
+        raise UserError(f"--gpu_ids {gpu_ids[0]}: PyTorch sees {found} here; use -1 for the CPU")
+    return torch.device("cpu")
+
+
+def device_name(device: torch.device) -> str:
+    """What a person calls it."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
+
+
+def pick_precision(asked: str, device: torch.device) -> str:
+    """``fp32`` or ``bf16``; ``auto`` is bf16 where that is faster.
+
+    On GPUs that is from compute capability 8.0 on; on CPUs it takes AMX: with AVX512-BF16 alone
+    convolutions were measured at half the speed of float32 (benchmarks/README.md).
+    """
+    if asked != "auto":
+        return asked
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
+    has_amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
+    return "bf16" if has_amx else "fp32"
+
+
+def prepare_process() -> None:
+    """Settings of the processor and the C library; to be called before anything is computed.
+
+    Numbers below 1e-38 become zero: a saturated network makes them by the million, and processors
+    take a hundred times longer over each. Threads inherit the setting from the one that made them.
+    """
+    torch.set_flush_denormal(True)
+    _keep_freed_memory()
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library keep what a CPU step frees for the next one, which needs just as much.
+
+    Else every large tensor is fresh memory from the kernel, zeroed page by page: a fifth of the
+    time of a step. glibc only; elsewhere nothing happens.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        trim_threshold, mmap_max = -1, -4  # malloc.h
+        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(mmap_max, 0)

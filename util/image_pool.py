@@ -1,0 +1,82 @@
+"""A memory of past fakes for the discriminators (Shrivastava et al., 2017, 2.3)."""
+
+import random
+
+import torch
+from torch import Tensor
+
+
+class ImagePool:
+    """Up to ``size`` past fakes; `query` mixes them with the newest ones.
+
+    While the pool is not full every new picture is stored and returned. Then, with probability ½,
+    it takes the place of a random stored one, which is returned; otherwise it is returned itself
+    and forgotten. Size 0 returns every picture as it is.
+
+    *What* happens is drawn by `draw` on the host; `query` only applies it, with the same few tensor
+    operations whatever was drawn. So it can be replayed as part of a captured CUDA graph.
+    """
+
+    def __init__(self, size: int, seed: str = ""):
+        self.size = size
+        self.count = 0  # how many pictures are stored
+        self.random = random.Random(seed)
+        self.stored: Tensor | None = None  # (size + 1, C, H, W); the last row is a waste bin
+        self.plans: dict[int, Tensor] = {}  # by N: (4, N), see draw
+
+    def draw(self, n: int, device: torch.device | str = "cpu") -> None:
+        """Decide what happens to the next ``n`` pictures, one after the other.
+
+        The plan has four rows, a column per picture: the row of the store concerned; whether the
+        picture returned comes from there (1) or from the batch (0); which picture of the batch
+        that is, or would be; which one is written into that row.
+        """
+        if self.size == 0:
+            return
+        row, old, source = [], [], []
+        written: dict[int, int] = {}  # row of the store → picture of this batch that went there
+        for i in range(n):
+            slot, is_swap = self._slot()
+            row.append(slot)
+            old.append(is_swap and slot not in written)
+            source.append(written.get(slot, i) if is_swap else i)
+            written[slot] = i
+        plan = torch.tensor([row, old, source, [written[slot] for slot in row]])
+        if n not in self.plans:
+            self.plans[n] = plan.to(device)
+        # In place: a captured graph reads the plan at a fixed address.
+        self.plans[n].copy_(plan, non_blocking=True)
+
+    def query(self, fakes: Tensor) -> Tensor:
+        """The discriminator's fakes for the newest ones (N, C, H, W), as `draw` decided."""
+        if self.size == 0:
+            return fakes
+        if self.stored is None:
+            self.stored = fakes.new_zeros(self.size + 1, *fakes.shape[1:])
+        row, old, source, write = self.plans[len(fakes)]
+        returned = torch.where(old.bool().view(-1, 1, 1, 1), self.stored[row], fakes[source])
+        self.stored.index_copy_(0, row, fakes[write])
+        return returned
+
+    def state_dict(self) -> dict:
+        """What `load_state_dict` needs to go on exactly here."""
+        kept = None if self.stored is None else self.stored[: self.count].clone()
+        return {"count": self.count, "stored": kept, "random": self.random.getstate()}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on where the pool that gave ``state`` was; ``size`` must be the same."""
+        self.count = state["count"]
+        self.random.setstate(state["random"])
+        self.stored = None
+        if state["stored"] is not None:
+            self.stored = state["stored"].new_zeros(self.size + 1, *state["stored"].shape[1:])
+            self.stored[: self.count] = state["stored"]
+
+    def _slot(self) -> tuple[int, bool]:
+        """Where the next picture goes, and whether it pushes out the one that is there."""
+        if self.count < self.size:
+            self.count += 1
+            return self.count - 1, False
+        if self.random.random() < 0.5:
+            return self.random.randrange(self.size), True
+        return self.size, False

@@ -1,0 +1,27 @@
+"""Where in a run we are."""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Progress:
+    """Counts pictures: ``iters`` in the epoch, ``total_iters`` in the run."""
+
+    epoch: int = 1
+    iters: int = 0
+    total_iters: int = 0
+    last_step: int = 0
+
+    def start_epoch(self, epoch: int) -> None:
+        """The counter of the epoch begins anew."""
+        self.epoch, self.iters = epoch, 0
+
+    def add(self, pictures: int) -> None:
+        """A step on so many pictures has been taken."""
+        self.iters += pictures
+        self.total_iters += pictures
+        self.last_step = pictures
+
+    def passed(self, every: int) -> bool:
+        """Whether the last step reached or went beyond a multiple of ``every`` pictures."""
+        return self.total_iters // every > (self.total_iters - self.last_step) // every

@@ -1,0 +1,104 @@
+"""*How* a model's step runs on this machine. Which model it is, the runner does not know."""
+
+import importlib.util
+from argparse import Namespace
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from util.capture import CapturedStep
+from util.device import device_name, pick_device, pick_precision
+from util.winograd import use_winograd
+
+
+class Runner:
+    """Runs the steps of a model as fast as the device and the options allow, and says how.
+
+    The model stays as it is: its equations run under autocast, on channels-last tensors, through
+    compiled networks, and, on a GPU, as one captured graph. All of that is set up here.
+    """
+
+    def __init__(self, model, opt: Namespace):
+        self.model = model
+        self.device = pick_device(opt.gpu_ids, typed="gpu_ids" in opt.typed)
+        self.how = [pick_precision(opt.precision, self.device), "channels-last"]
+        if self.how[0] == "bf16":
+            model.precision = partial(torch.autocast, self.device.type, dtype=torch.bfloat16)
+        model.to(self.device, memory_format=torch.channels_last)
+        on_gpu = self.device.type == "cuda"
+        self._prepare_gpu() if on_gpu else self._prepare_cpu()
+        if opt.compile == "on" or (opt.compile == "auto" and on_gpu and _has_compiler()):
+            self._compile()
+        self.run_step: Callable[[], None] = model.optimize_parameters
+        if on_gpu and model.training:
+            self.run_step = CapturedStep(model)
+            self.how.append("steps captured")
+        missing = ", no GPU here" if opt.gpu_ids and not on_gpu else ""
+        print(f"computing on {device_name(self.device)} ({', '.join(self.how)}{missing})")
+
+    def step(self, batch: dict) -> None:
+        """One training step on ``batch``."""
+        self.model.set_input(self._placed(batch))
+        self.run_step()
+
+    def test(self, batch: dict) -> dict[str, Tensor]:
+        """The pictures that the model makes of ``batch``, (N, C, H, W) by label."""
+        with torch.inference_mode():
+            self.model.set_input(self._placed(batch))
+            self.model.test()
+        return self.model.get_current_visuals()
+
+    def preview(self, batches: Iterable[dict]) -> list[dict[str, Tensor]]:
+        """`test` on every batch, in the middle of a training, of which nothing changes by it."""
+        self.model.eval()
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            samples = [self.test(batch) for batch in batches]
+        self.model.train()
+        return samples
+
+    def synchronize(self) -> None:
+        """Wait until the device has done all it was given."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def _placed(self, batch: dict) -> dict:
+        """Pictures on the device, channels-last; from pinned memory the copy does not wait."""
+        how = {"non_blocking": True, "memory_format": torch.channels_last}
+        return {
+            name: value.to(self.device, **how) if isinstance(value, Tensor) else value
+            for name, value in batch.items()
+        }
+
+    def _prepare_cpu(self) -> None:
+        for net in self.model.networks.values():
+            use_winograd(net)
+        self._configure_optimizers(fused=True)
+
+    def _prepare_gpu(self) -> None:
+        torch.cuda.set_device(self.device)
+        torch.backends.cudnn.benchmark = True  # sizes are fixed: let it choose once, by timing
+        self._configure_optimizers(fused=True, capturable=True)
+        for optimizer in self.model.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = torch.tensor(float(group["lr"]), device=self.device)
+
+    def _configure_optimizers(self, **how) -> None:
+        for optimizer in self.model.optimizers.values():
+            for group in optimizer.param_groups:
+                group.update(how)
+
+    def _compile(self) -> None:
+        if self.model.differentiates_twice:
+            self.how.append("not compiled: the gradient penalty differentiates twice")
+            return
+        torch._dynamo.config.cache_size_limit = 64  # each network: frozen or not, training or not
+        for net in self.model.networks.values():
+            net.compile(dynamic=False)
+        self.how.append("compiled")
+
+
+def _has_compiler() -> bool:
+    """Compiling for a GPU takes triton."""
+    return importlib.util.find_spec("triton") is not None
