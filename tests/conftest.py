@@ -32,7 +32,7 @@ SIDES = ("trainA", "trainB", "testA", "testB")
 #: The smallest networks and pictures with which a whole run still is one.
 TINY = [
     "--netG", "resnet_6blocks", "--ngf", "2", "--ndf", "2", "--load_size", "36",
-    "--crop_size", "32", "--gpu_ids", "-1", "--num_threads", "0",
+    "--crop_size", "32", "--gpu_ids", "-1", "--num_threads", "0", "--precision", "fp32",
 ]  # fmt: skip
 #: A training run of one epoch that shows nothing.
 TINY_TRAIN = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import time
 from argparse import Namespace
 
@@ -87,18 +88,18 @@ def test_pictures_of_one_size_are_tested_together_and_results_do_not_change(
     folder = pictures(tmp_path / "mixed", 3, (40, 32))
     for i, path in enumerate(sorted(pictures(tmp_path / "wide", 3, (36, 44)).iterdir())):
         path.rename(folder / f"wide{i}.png")
+    (tmp_path / "checkpoints").symlink_to(trained)
     flags = ["--preprocess", "none", "--dataroot", str(folder), "--name", "tiny"]
+    flags += ["--num_threads", "0", "--gpu_ids", "-1", "--precision", "fp32"]
     opt = TestOptions().parse([*flags, "--checkpoints_dir", str(trained), "--batch_size", "2"])
     assert sorted(len(batch["A"]) for batch in create_dataset(opt)) == [1, 1, 2, 2]
     written = []
     for size in ("1", "2"):
-        results = tmp_path / f"by{size}"
-        words = [*flags, "--batch_size", size, "--num_threads", "0", "--gpu_ids", "-1"]
-        where = ["--checkpoints_dir", trained, "--results_dir", results]
-        done = ok(call("test.py", *words, *where[:2]))
-        assert "6 of 6 images" in done.stdout
+        assert "6 of 6 images" in ok(call("test.py", *flags, "--batch_size", size)).stdout
         images = tmp_path / "results" / "tiny" / "test_latest" / "images"
         written.append({path.name: path.read_bytes() for path in images.iterdir()})
+        shutil.rmtree(tmp_path / "results")
+    assert len(written[0]) == 12
     assert written[0] == written[1]
 
 

@@ -215,9 +215,11 @@ def test_the_fixed_set_is_seen_as_test_py_sees_it(uneven):
 @pytest.mark.parametrize("threads", [0, 2])
 def test_a_picture_broken_inside_is_named(tmp_path, threads):
     for side in ("trainA", "trainB"):
-        pictures(tmp_path / side, 3, ending=".jpg")
-    broken = tmp_path / "trainA" / "01.jpg"
-    broken.write_bytes(broken.read_bytes()[:-200])
+        pictures(tmp_path / side, 3)
+    broken = tmp_path / "trainA" / "01.png"
+    content = broken.read_bytes()
+    at = content.index(b"IDAT") + 20  # head and end are whole: only decoding it finds this
+    broken.write_bytes(content[:at] + b"rubbish" + content[at + 7 :])
     batches = create_dataset(train_options(tmp_path, "--num_threads", threads))
-    with pytest.raises(UserError, match=r"trainA/01\.jpg cannot be read"):
+    with pytest.raises(UserError, match=r"trainA/01\.png cannot be read"):
         epoch_of(batches, 1)

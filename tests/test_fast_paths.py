@@ -97,9 +97,17 @@ NETWORKS = {
     "discriminator": lambda: define_D(3, 8, "basic", 3, "instance", init_gain=0.1),
     "batch norm": lambda: define_G(3, 3, 4, "resnet_6blocks", "batch", init_gain=0.1),
 }
-#: Bounds for ‖gradient − exact‖ / ‖exact‖. In bf16 a random network of this depth amplifies the
-#: rounding of 8 bits to 0.14 … 0.24; a gradient that is wrong is off by 1 or more.
-PRECISIONS = {"fp32": 1e-4, "bf16": 0.3}
+#: Bounds for ‖gradient − exact‖ / ‖exact‖; seen were 8e-6 and 0.06. What is wrong is off by 1.
+PRECISIONS = {"fp32": 3e-5, "bf16": 0.1}
+
+
+def smooth(net: nn.Module) -> nn.Module:
+    """``net`` without kinks: a pixel that rounding moves across one would count as an error."""
+    for module in list(net.modules()):
+        for name, layer in module.named_children():
+            if isinstance(layer, (nn.ReLU, nn.LeakyReLU)):
+                setattr(module, name, nn.SiLU())
+    return net
 
 
 def gradients(net: nn.Module, x: torch.Tensor, precision=None) -> list[torch.Tensor]:
@@ -114,14 +122,14 @@ def gradients(net: nn.Module, x: torch.Tensor, precision=None) -> list[torch.Ten
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("n", [1, 2, 4])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_gradients_hold_in_every_layout_batch_and_precision(
     name, n, layout, precision, monkeypatch
 ):
     monkeypatch.setattr(util.winograd, "LEAST_WORK", 0)
     torch.manual_seed(0)
-    net = NETWORKS[name]()
+    net = smooth(NETWORKS[name]())
     x = random(n, 3, 128 if name == "unet" else 32, 128 if name == "unet" else 32, seed=4)
     exact = gradients(net.double(), x.double())
     net.float().to(memory_format=layout)
@@ -146,14 +154,16 @@ SIZE = {"crop_size": 32, "load_size": 32, "ngf": 4, "ndf": 4, "netG": "resnet_6b
 @pytest.mark.parametrize(
     "name", ["steps_cycle_gan_default.pt", "steps_cycle_gan_no_identity_vanilla_bs2.pt"]
 )
-def test_the_first_golden_step_holds_through_the_runner(name, flags, monkeypatch):
+# In bf16 the smallest feature maps, of 3×3 pixels, are normalised by noisy statistics.
+@pytest.mark.parametrize(("precision", "bound"), [("fp32", 1e-4), ("bf16", 5e-2)])
+def test_the_first_golden_step_holds_through_the_runner(name, flags, precision, bound, monkeypatch):
     monkeypatch.setattr(util.winograd, "LEAST_CHANNELS", 1)
     monkeypatch.setattr(util.winograd, "LEAST_WORK", 0)
     # Without a C++ compiler on the machine: everything of the compiler but the last stage.
     monkeypatch.setattr(nn.Module, "compile", partial_compile)
     reference = golden(name)
     options = {k: v for k, v in reference["options"].items() if k != "lambda_L1"}
-    model, runner = runner_for(**{**options, **SIZE, **flags})
+    model, runner = runner_for(**{**options, **SIZE, **flags}, precision=precision)
     for net, state in reference["initial"].items():
         model.networks[net].load_state_dict(state)
     before = weights_of(model)
@@ -161,7 +171,7 @@ def test_the_first_golden_step_holds_through_the_runner(name, flags, monkeypatch
     runner.step({"A": A, "B": B, "A_paths": [], "B_paths": []})
     losses = model.get_current_losses()
     for key, value in zip(reference["loss_names"], reference["losses"][0].tolist(), strict=True):
-        assert losses[key] == pytest.approx(value, rel=1e-4, abs=1e-12), key
+        assert losses[key] == pytest.approx(value, rel=bound, abs=1e-12), key
     assert moved(model, before) == set(model.networks)
 
 
