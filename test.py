@@ -11,12 +11,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data import create_dataset
+from data.batches import Batches
 from models import create_model
 from options import TestOptions
 from options.base_options import describe
-from util.checkpoint import write_text
 from util.device import prepare_process
 from util.errors import polite_errors
+from util.files import write_text
 from util.memory import report, told_when_full
 from util.results_page import ResultsPage
 from util.runner import Runner
@@ -26,6 +27,8 @@ def test(opt: Namespace) -> None:
     """Translate the pictures; write them and the page that shows them."""
     prepare_process()
     dataset = create_dataset(Namespace(**{**vars(opt), "batch_size": pictures_together(opt)}))
+    for note in opt.notes:
+        print(note)
     print(describe(opt))
     model = create_model(opt).setup(opt)
     runner = Runner(model, opt)
@@ -33,15 +36,25 @@ def test(opt: Namespace) -> None:
     write_text(model.folder / "test_opt.txt", describe(opt) + "\n")
 
     bar = tqdm(total=len(dataset), unit=" pictures", disable=None, leave=False)
+    there, done = len(dataset.dataset) + len(dataset.broken), 0
     with told_when_full(opt), bar, open_page(opt) as page:
         for batch in dataset:
             page.add(runner.test(batch), model.get_image_paths())
             bar.update(len(batch["A"]))
-    done, there = len(dataset), len(dataset.dataset)
-    limit = f" (limited by --num_test {opt.num_test})" if done < there else ""
-    print(f"{done} of {there} images written to {page.index}{limit}")
+            done += len(batch["A"])
+    print(summary(opt, f"{done} of {there} images written to {page.index}", dataset))
     if opt.report_memory:
         print(report(model, runner.device))
+
+
+def summary(opt: Namespace, text: str, dataset: Batches) -> str:
+    """The last line: what was written, and why it is not all."""
+    why = []
+    if len(dataset) < len(dataset.dataset):
+        why.append(f"limited by --num_test {opt.num_test}")
+    if dataset.broken:
+        why.append(f"{len(dataset.broken)} could not be read")
+    return text + (f" ({', '.join(why)})" if why else "")
 
 
 def pictures_together(opt: Namespace) -> int:

@@ -1,12 +1,16 @@
 """Train a model on two folders of pictures.
 
     python train.py --dataroot ./datasets/selfie2anime --name selfie2anime --model cycle_gan
+    python train.py --name selfie2anime --continue_train        # goes on where it stopped
 
 `--help` lists every option. While it runs, look at checkpoints/<name>/web/index.html.
 """
 
+import sys
 import time
 from argparse import Namespace
+from dataclasses import asdict
+from pathlib import Path
 
 from data import create_dataset, create_samples
 from models import create_model
@@ -16,24 +20,34 @@ from options.base_options import describe, public
 from options.rules import check_pictures
 from util.checkpoint import save_options
 from util.device import prepare_process
-from util.errors import polite_errors
+from util.errors import UserError, polite_errors
+from util.files import remove_leftovers
 from util.history import Record
+from util.keeper import Keeper, how_to_go_on
+from util.lock import RunLock
 from util.memory import report, told_when_full
-from util.progress import Progress
+from util.randomness import random_state, restore_random_state, seed_everything
 from util.runner import Runner
+from util.signals import StopRequest
 from util.stopwatch import Stopwatch
 from util.visualizer import Visualizer
 
 FIXED_PICTURES = 4  # shown again and again, so that epochs can be compared
+NETWORKS_ONLY = (
+    "note: from the networks alone; optimizers, image pools and random numbers start anew, "
+    "--epoch_count says with which epoch"
+)
+ANOTHER_RUN = (
+    "note: {folder} held a run, with which --continue_train would go on; a new one begins, and the "
+    "state of the old one becomes {old}"
+)
 
 
 def train(opt: Namespace) -> None:
     """The story of a run: for every epoch, for every batch, one step; and now and then a look."""
     prepare_process()
-    run = Run(opt)
-    with told_when_full(opt), run.visualizer:
-        for epoch in range(opt.epoch_count, run.plan.last + 1):
-            run.start_epoch(epoch)
+    with told_when_full(opt), RunLock(Path(opt.checkpoints_dir) / opt.name), Run(opt) as run:
+        for _ in run.epochs():
             for batch in run.batches():
                 run.step(batch)
                 if run.progress.passed(opt.print_freq):
@@ -42,9 +56,12 @@ def train(opt: Namespace) -> None:
                     run.show_pictures()
                 if run.progress.passed(opt.update_html_freq):
                     run.update_page()
-                if run.progress.passed(opt.save_latest_freq):
+                if run.progress.passed(opt.save_latest_freq) or run.keeper.is_due():
                     run.save_latest()
+                if run.stop.received:
+                    run.leave()
             run.end_epoch()
+        run.tell_of_broken_pictures()
     if opt.report_memory:
         print(report(run.model, run.runner.device))
 
@@ -54,6 +71,11 @@ class Run:
 
     def __init__(self, opt: Namespace):
         self.opt = opt
+        self.folder = Path(opt.checkpoints_dir) / opt.name
+        self.plan = Plan(opt.n_epochs, opt.n_epochs_decay, opt.lr_decay_iters)
+        self.keeper = Keeper(self.folder, opt.keep_last, opt.save_minutes)
+        state, self.progress = self.keeper.starting_point(opt, self.plan.last)
+        self.announce(state)
         self.dataset = create_dataset(opt)
         check_pictures(opt, self.dataset.sides())
         self.fixed = list(create_samples(opt, FIXED_PICTURES))
@@ -61,29 +83,70 @@ class Run:
         print(f"The number of training images = {len(self.dataset)}")
         if self.dataset.cached_bytes:
             print(f"keeping scaled pictures in memory: {self.dataset.cached_bytes / 1e6:.0f} MB")
-        self.model = create_model(opt).setup(opt)
+        seed_everything(opt.seed)
+        self.model = create_model(opt).setup(opt, load=state is None)
         self.runner = Runner(self.model, opt)
-        self.plan = Plan(opt.n_epochs, opt.n_epochs_decay, opt.lr_decay_iters)
-        self.progress = Progress(total_iters=(opt.epoch_count - 1) * len(self.dataset))
+        self.stop = StopRequest()
+        self.begin(state)
+
+    def announce(self, state: dict | None) -> None:
+        """Where the run goes on, and what was typed otherwise than before."""
+        at = self.progress
+        if self.opt.continue_train:
+            where = f"epoch {at.epoch}, iteration {at.iters}"
+            print(f"resuming {self.opt.name} at {where}, learning rate {self.learning_rate():.7f}")
+            if state is None:
+                print(NETWORKS_ONLY)
+        for note in self.opt.notes:
+            print(note)
+
+    def begin(self, state: dict | None) -> None:
+        """Put everything into its place, and write the first files."""
+        opt, at = self.opt, self.progress
+        if state is not None:
+            self.model.load_state_dict(state["model"])
+            restore_random_state(state["random"])
+        if at.total_iters == 0:
+            at.total_iters = (at.epoch - 1) * len(self.dataset)
+        remove_leftovers(self.folder)
+        if not opt.continue_train and (old := self.keeper.replaces_another_run()):
+            print(ANOTHER_RUN.format(folder=self.folder, old=old))
+        save_options(self.folder, public(opt), describe(opt))
         self.watch = Stopwatch(self.runner.synchronize)
-        save_options(self.model.folder, public(opt), describe(opt))
         self.visualizer = Visualizer(
-            opt, public(opt),
-            pictures=self.plan.last * len(self.dataset), done=self.progress.total_iters,
+            opt, public(opt), pictures=self.plan.last * len(self.dataset), done=at.total_iters,
+            epoch=at.epoch, sizes=state["logs"] if state else {},
         )  # fmt: skip
+        self.dataset.tell = self.say
+        if state is None:
+            self.save([])
 
-    def learning_rate(self, epoch: int) -> float:
-        """The rate at which ``epoch`` runs."""
-        return self.opt.lr * LR_POLICIES[self.opt.lr_policy](epoch, self.plan)
+    def __enter__(self) -> "Run":
+        self.stop.__enter__()
+        self.visualizer.__enter__()
+        return self
 
-    def start_epoch(self, epoch: int) -> None:
-        self.epoch_started = time.monotonic()
-        self.model.set_learning_rate(self.learning_rate(epoch))
-        self.dataset.set_epoch(epoch)
-        self.progress.start_epoch(epoch)
+    def __exit__(self, kind, *_) -> None:
+        self.keeper.background.wait()
+        self.visualizer.__exit__(kind, *_)
+        self.stop.__exit__(kind, *_)
+        if kind is None:
+            self.keeper.finish()
+
+    def learning_rate(self) -> float:
+        """The rate at which the epoch runs."""
+        return self.opt.lr * LR_POLICIES[self.opt.lr_policy](self.progress.epoch, self.plan)
+
+    def epochs(self):
+        """The epochs that are left, one after the other, each made ready."""
+        while self.progress.epoch <= self.plan.last:
+            self.epoch_started = time.monotonic()
+            self.model.set_learning_rate(self.learning_rate())
+            self.dataset.set_epoch(self.progress.epoch, start=self.progress.iters)
+            yield self.progress.epoch
 
     def batches(self):
-        """The batches of the epoch; the time spent waiting for them is noted."""
+        """The batches that are left of the epoch; the time spent waiting for them is noted."""
         return self.watch.waits(self.dataset)
 
     def step(self, batch: dict) -> None:
@@ -92,13 +155,34 @@ class Run:
         self.progress.add(pictures)
         self.watch.add(pictures)
         self.visualizer.advance(pictures)
+        if self.runner.answers_at_once:
+            self.check_numbers()
+
+    def check_numbers(self) -> None:
+        """Stop where more updates had to be left out than allowed; tell of every one."""
+        problem = self.runner.problem(self.model.get_current_losses)
+        if problem is None:
+            return
+        at, allowed = self.progress, self.opt.skip_nonfinite
+        text = f"{problem} at epoch {at.epoch}, iters {at.iters}, step {at.total_iters}"
+        if self.runner.guard.total <= allowed:
+            self.say(f"warning: {text}; the update was left out, "
+                     f"{self.runner.guard.total} of {allowed}")  # fmt: skip
+            return
+        self.save([])
+        self.keeper.finish()
+        raise UserError(
+            f"{text}; the update was left out, so the weights are good: {self.keeper.last_good}; "
+            "go on with --continue_train and a lower --lr, or with --skip_nonfinite 10"
+        )
 
     def show_losses(self) -> None:
         at, rates, losses = self.progress, self.watch.read(), self.model.get_current_losses()
-        rate = self.learning_rate(at.epoch)
+        at_rate = self.learning_rate()
         self.visualizer.show_losses(
-            Record(at.epoch, at.iters, at.total_iters, rate, rates.time, rates.data, losses)
+            Record(at.epoch, at.iters, at.total_iters, at_rate, rates.time, rates.data, losses)
         )
+        self.check_numbers()
         if (advice := self.watch.advice()) is not None:
             self.say(f"note: {advice}")
 
@@ -113,23 +197,47 @@ class Run:
     def save_latest(self) -> None:
         at = self.progress
         self.say(f"saving the latest model (epoch {at.epoch}, total_iters {at.total_iters})")
-        with self.watch.pause():
-            self.model.save_networks("latest")
-            if self.opt.save_by_iter:
-                self.model.save_networks(f"iter_{at.total_iters}")
+        self.save(["latest", *([f"iter_{at.total_iters}"] if self.opt.save_by_iter else [])])
 
     def end_epoch(self) -> None:
-        epoch, last = self.progress.epoch, self.plan.last
+        epoch, last, iters = self.progress.epoch, self.plan.last, self.progress.total_iters
         self.update_page()
+        self.progress.end_epoch()
         if epoch % self.opt.save_epoch_freq == 0 or epoch == last:
-            iters = self.progress.total_iters
             self.say(f"saving the model at the end of epoch {epoch}, iters {iters}")
-            with self.watch.pause():
-                self.model.save_networks("latest")
-                self.model.save_networks(epoch)
+            self.save(["latest", str(epoch)])
         seconds = time.monotonic() - self.epoch_started
         self.say(f"End of epoch {epoch} / {last} \t Time Taken: {seconds:.0f} sec")
-        self.say(f"learning rate = {self.learning_rate(epoch + 1):.7f}")
+        self.say(f"learning rate = {self.learning_rate():.7f}")
+
+    def save(self, suffixes: list[str]) -> None:
+        """Keep the whole state, and the networks under these names too."""
+        with self.watch.pause():
+            self.keeper.save(self.state(), suffixes)
+        if problem := self.keeper.problem():
+            self.say(f"warning: {problem}")
+
+    def state(self) -> dict:
+        """Everything that the rest of the run depends on."""
+        return {
+            "options": public(self.opt), "progress": asdict(self.progress),
+            "model": self.model.state_dict(), "random": random_state(),
+            "logs": self.visualizer.log_sizes(),
+        }  # fmt: skip
+
+    def tell_of_broken_pictures(self) -> None:
+        if self.dataset.broken:
+            self.say(f"{len(self.dataset.broken)} pictures could not be read and were left out: "
+                     f"{', '.join(sorted(self.dataset.broken))}")  # fmt: skip
+
+    def leave(self) -> None:
+        """Save, say how to go on, and end as the signal asks."""
+        at = self.progress
+        self.save(["latest"])
+        self.keeper.finish()
+        self.say(f"stopped by {self.stop.received} at epoch {at.epoch}, iters {at.iters}; "
+                 f"go on with: {how_to_go_on(self.opt)}")  # fmt: skip
+        sys.exit(self.stop.exit_code)
 
     def say(self, text: str) -> None:
         self.visualizer.say(text)

@@ -5,7 +5,7 @@ import os
 import random
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import torch
@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from data.reader import PictureReader
 from util.errors import UserError
+from util.signals import leave_signals_to_the_parent
 
 Key = tuple[int, int]  # epoch, index
 
@@ -41,6 +42,9 @@ class Batches:
 
     def __init__(self, dataset: PictureDataset, opt: Namespace, limit: float = math.inf):
         self.dataset = dataset
+        self.told: set[str] = set()  # broken files
+        self.tell: Callable[[str], None] = print  # how to say that a file is broken
+        self._note([reader.broken for reader in dataset.readers])
         self.count = int(min(len(dataset), limit))
         if opt.isTrain:
             shuffle = not opt.serial_batches
@@ -50,12 +54,14 @@ class Batches:
             self.sampler = SizeSampler(sizes, opt.batch_size)
         workers = min(opt.num_threads, available_cores(), -(-self.count // opt.batch_size))
         self.loader = DataLoader(
-            _Items(dataset, opt.seed),
+            _Items(dataset, opt.seed, leave_out=not (opt.isTrain or opt.strict_data)),
             batch_sampler=self.sampler,
             num_workers=workers,
             collate_fn=collate,
             pin_memory=bool(opt.gpu_ids) and torch.cuda.is_available(),
             persistent_workers=workers > 0,
+            worker_init_fn=_start_worker,
+            generator=torch.Generator(),  # its own: a run that goes on draws as if never stopped
             prefetch_factor=4 if workers else None,
             # Workers made by fork share the cache. They never touch the GPU.
             multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
@@ -80,9 +86,26 @@ class Batches:
 
     def __iter__(self) -> Iterator[dict]:
         for batch in self.loader:
+            self._note(batch.pop("broken"))
             if "error" in batch:
                 raise UserError(batch["error"])
-            yield batch
+            if batch:  # all of its pictures may have been left out
+                yield batch
+
+    @property
+    def broken(self) -> dict[str, str]:
+        """The files that could not be read, and why."""
+        return {path: why for reader in self.dataset.readers for path, why in reader.broken.items()}
+
+    def _note(self, broken: list[dict[str, str]]) -> None:
+        """Tell of the pictures that the worker processes found broken; too many are an error."""
+        for reader, found in zip(self.dataset.readers, broken, strict=True):
+            for path, why in found.items():
+                if path not in self.told:
+                    self.told.add(path)
+                    self.tell(f"warning: {why}; it is left out")
+            reader.broken.update(found)
+            reader.refuse_many_broken()
 
 
 class EpochSampler(Sampler[list[Key]]):
@@ -129,10 +152,13 @@ class SizeSampler(Sampler[list[Key]]):
 
 
 class _Items(torch.utils.data.Dataset):
-    """Items by key, for the worker processes. An unreadable picture becomes an ``error``."""
+    """Items by key, for the worker processes, each with what its readers have found ``broken``.
 
-    def __init__(self, dataset: PictureDataset, seed: int):
-        self.dataset, self.seed = dataset, seed
+    One that cannot be read is an ``error``, or holds nothing else if it may be left out.
+    """
+
+    def __init__(self, dataset: PictureDataset, seed: int, leave_out: bool):
+        self.dataset, self.seed, self.leave_out = dataset, seed, leave_out
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -140,21 +166,29 @@ class _Items(torch.utils.data.Dataset):
     def __getitem__(self, key: Key) -> dict:
         epoch, index = key
         try:
-            return self.dataset.get(index, random.Random(f"{self.seed} {epoch} {index}"))
+            item = self.dataset.get(index, random.Random(f"{self.seed} {epoch} {index}"))
         except UserError as error:
-            return {"error": str(error)}
+            item = {} if self.leave_out else {"error": str(error)}
+        return {**item, "broken": [dict(reader.broken) for reader in self.dataset.readers]}
+
+
+def _start_worker(number: int) -> None:
+    leave_signals_to_the_parent()
 
 
 def collate(items: list[dict]) -> dict:
-    """Tensors are stacked to (N, C, H, W), everything else becomes a list."""
+    """Tensors are stacked to (N, C, H, W), everything else becomes a list; ``broken`` is merged."""
+    *_, newest = (item.pop("broken") for item in items)  # of one worker: each knows of all before
     for item in items:
         if "error" in item:
-            return item
-    return {
-        name: torch.stack([item[name] for item in items])
-        if isinstance(first, torch.Tensor)
-        else [item[name] for item in items]
-        for name, first in items[0].items()
+            return {**item, "broken": newest}
+    whole = [item for item in items if item]
+    names = whole[0] if whole else ()
+    return {"broken": newest} | {
+        name: torch.stack([item[name] for item in whole])
+        if isinstance(whole[0][name], torch.Tensor)
+        else [item[name] for item in whole]
+        for name in names
     }
 
 

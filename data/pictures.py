@@ -1,6 +1,7 @@
 """Picture files as a person sees them."""
 
 import warnings
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -105,7 +106,14 @@ def _seems_whole(path: Path) -> bool:
         return end in file.read()
 
 
-def picture_sizes(paths: list[Path]) -> list[tuple[int, int]]:
-    """`picture_size` of many files at once; waiting for the disk overlaps."""
+def picture_sizes(paths: Sequence[Path]) -> list[tuple[int, int] | UserError]:
+    """`picture_size` of many files at once, or what is wrong; waiting for the disk overlaps."""
     with ThreadPoolExecutor(max_workers=16) as pool:
-        return list(pool.map(picture_size, paths))
+        return list(pool.map(_size_or_error, paths))
+
+
+def _size_or_error(path: Path) -> tuple[int, int] | UserError:
+    try:
+        return picture_size(path)
+    except UserError as error:
+        return error

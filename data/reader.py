@@ -5,32 +5,40 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from data import transforms
-from data.cache import PictureCache, fits_in_memory
+from data.cache import PictureCache, Size, fits_in_memory
 from data.pictures import extensions, list_pictures, picture_sizes, read_picture
 from data.transforms import PREPROCESS
 from util.errors import UserError
 
+TOLERATED = 0.1  # share of the pictures of a folder that may be broken
+
 
 class PictureReader:
-    """Reads the pictures ``paths`` as the options say; checks all of them when it is made.
+    """Reads the pictures ``files`` as the options say; checks all of them when it is made.
 
     ``channels`` is 1 for grey or 3 for colour. Scaled pictures are kept in memory for the next
-    epoch if they fit (``--cache``). Raises `UserError` for a file that is no picture and for
-    pictures smaller than the square to be cut from them.
+    epoch if they fit (``--cache``). Files that cannot be read are left out and noted in
+    ``broken``. Raises `UserError` for pictures smaller than the square to be cut from them, if
+    more than a tenth of the files is broken, and with ``--strict_data`` for the first such file.
     """
 
-    def __init__(self, paths: Sequence[Path], channels: int, opt: Namespace):
-        self.paths = paths
+    def __init__(self, files: Sequence[Path], channels: int, opt: Namespace):
+        self.strict = opt.strict_data
+        self.replaces = opt.isTrain  # a broken picture by the next one; a test leaves it out
+        self.broken: dict[str, str] = {}  # file → what is wrong
+        self.folder, self.files = files[0].parent, len(files)
+        found = self._readable(files, opt.max_dataset_size)
+        self.paths, sizes = [path for path, _ in found], [size for _, size in found]
         self.grayscale = channels == 1
         self.flips = not opt.no_flip
         self.settings = {
             "preprocess": opt.preprocess, "load_size": opt.load_size, "crop_size": opt.crop_size
         }  # fmt: skip
         self.mode = PREPROCESS[opt.preprocess]
-        sizes = picture_sizes(paths)
         self._check(sizes)
         self.sizes = [self.mode.scaled(size, opt.load_size, opt.crop_size) for size in sizes]
         self.cache = self._open_cache(channels) if opt.isTrain and opt.cache == "auto" else None
@@ -38,24 +46,65 @@ class PictureReader:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def read(self, index: int, rng: random.Random) -> Tensor:
-        """Picture ``index`` as (C, H, W) in [-1, 1]; ``rng`` decides on cut and mirror."""
+    def read(self, index: int, rng: random.Random) -> tuple[Tensor, str]:
+        """Picture ``index`` as (C, H, W) in [-1, 1], and its file; ``rng`` decides how it is cut.
+
+        While training, the next picture stands in for one that turns out to be broken inside.
+        Otherwise, and with ``--strict_data``, it raises `UserError`.
+        """
+        for at in (*range(index, len(self)), *range(index)):
+            try:
+                pixels = self._pixels(at)
+                break
+            except UserError as error:
+                self.broken[str(self.paths[at])] = str(error)
+                if self.strict or not self.replaces:
+                    raise
+        else:
+            raise UserError(f"none of the {len(self)} pictures in {self.folder} can be read")
+        crop_size = self.settings["crop_size"] if self.mode.crops else None
+        height, width = pixels.shape[:2]
+        chance = transforms.draw((width, height), rng, crop_size=crop_size, flips=self.flips)
+        return transforms.cut(pixels, chance, crop_size), str(self.paths[at])
+
+    def refuse_many_broken(self) -> None:
+        """Raise `UserError` if more than a tenth of the files is in ``broken``."""
+        if len(self.broken) > self.files * TOLERATED:
+            reason = next(iter(self.broken.values()))
+            others = f"; {len(self.broken)} of {self.files} files in {self.folder} are broken"
+            raise UserError(reason + (others if self.files > 1 else "") + ": mend or remove them")
+
+    def _pixels(self, index: int) -> np.ndarray:
         pixels = self.cache.get(index) if self.cache else None
         if pixels is None:
             picture = read_picture(self.paths[index])
             pixels = transforms.scale(picture, grayscale=self.grayscale, **self.settings)
             if self.cache:
                 self.cache.put(index, pixels)
-        crop_size = self.settings["crop_size"] if self.mode.crops else None
-        height, width = pixels.shape[:2]
-        chance = transforms.draw((width, height), rng, crop_size=crop_size, flips=self.flips)
-        return transforms.cut(pixels, chance, crop_size)
+        return pixels
+
+    def _readable(self, files: Sequence[Path], limit: float) -> list[tuple[Path, Size]]:
+        """The first ``limit`` files that can be read, with their sizes; notes the others."""
+        good: list[tuple[Path, Size]] = []
+        first = 0
+        while len(good) < limit and first < len(files):
+            some = files[first : first + int(min(limit - len(good), len(files)))]
+            first += len(some)
+            for path, size in zip(some, picture_sizes(some), strict=True):
+                if not isinstance(size, UserError):
+                    good.append((path, size))
+                    continue
+                if self.strict:
+                    raise size
+                self.broken[str(path)] = str(size)
+        self.refuse_many_broken()
+        return good
 
     def size(self, index: int) -> tuple[int, int]:
         """Width and height of what `read` returns."""
         return (self.settings["crop_size"],) * 2 if self.mode.crops else self.sizes[index]
 
-    def _check(self, sizes: list[tuple[int, int]]) -> None:
+    def _check(self, sizes: list[Size]) -> None:
         crop_size, preprocess = self.settings["crop_size"], self.settings["preprocess"]
         small = [pair for pair in zip(sizes, self.paths, strict=True) if min(pair[0]) < crop_size]
         if preprocess == "crop" and small:
@@ -70,8 +119,8 @@ class PictureReader:
         return PictureCache(self.sizes, channels) if fits_in_memory(nbytes) else None
 
 
-def find_pictures(folder: Path, limit: float, remedy: str) -> list[Path]:
-    """The first ``limit`` pictures of ``folder``. Raises `UserError` with ``remedy`` if none."""
+def find_pictures(folder: Path, remedy: str) -> list[Path]:
+    """The pictures of ``folder``. Raises `UserError` with ``remedy`` if there are none."""
     if not folder.is_dir():
         kind = "a file, not a folder" if folder.exists() else "missing"
         raise UserError(f"{folder} is {kind}; {remedy}")
@@ -81,7 +130,7 @@ def find_pictures(folder: Path, limit: float, remedy: str) -> list[Path]:
             raise UserError(f"{folder} holds no pictures ({_content(folder)}); {remedy}")
     except PermissionError:
         raise UserError(f"{folder} cannot be read: no permission; {remedy}") from None
-    return paths if len(paths) <= limit else paths[: int(limit)]
+    return paths
 
 
 def _content(folder: Path) -> str:

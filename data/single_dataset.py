@@ -16,7 +16,7 @@ class SingleDataset:
             paths = [root]
         else:
             remedy = "--dataroot must name a folder of pictures or one picture"
-            paths = find_pictures(root, opt.max_dataset_size, remedy)
+            paths = find_pictures(root, remedy)
         channels = opt.input_nc if opt.direction == "AtoB" else opt.output_nc
         self.A = PictureReader(paths, channels, opt)
         self.readers = (self.A,)
@@ -35,4 +35,5 @@ class SingleDataset:
 
     def get(self, index: int, rng: random.Random) -> dict:
         """Item ``index``, all that is random in it taken from ``rng``."""
-        return {"A": self.A.read(index, rng), "A_paths": str(self.A.paths[index])}
+        A, path = self.A.read(index, rng)
+        return {"A": A, "A_paths": path}

@@ -42,16 +42,15 @@ class UnalignedDataset:
         """Item ``index``, all that is random in it taken from ``rng``."""
         a = index % len(self.A)
         b = index % len(self.B) if self.serial else rng.randrange(len(self.B))
-        return {
-            "A": self.A.read(a, rng), "B": self.B.read(b, rng),
-            "A_paths": str(self.A.paths[a]), "B_paths": str(self.B.paths[b]),
-        }  # fmt: skip
+        A, A_path = self.A.read(a, rng)
+        B, B_path = self.B.read(b, rng)
+        return {"A": A, "B": B, "A_paths": A_path, "B_paths": B_path}
 
 
 def _pictures(opt: Namespace, side: str) -> list[Path]:
     names = f"{opt.phase}A and {opt.phase}B"
     remedy = f"--dataroot must name a folder that holds {names}" + _found(Path(opt.dataroot))
-    return find_pictures(Path(opt.dataroot) / f"{opt.phase}{side}", opt.max_dataset_size, remedy)
+    return find_pictures(Path(opt.dataroot) / f"{opt.phase}{side}", remedy)
 
 
 def _found(root: Path) -> str:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from util import checkpoint
+from util.errors import UserError
 from util.flags import Flag
 from util.image_pool import ImagePool
 
@@ -59,12 +60,26 @@ class BaseModel:
 
     # --- what all of them do ------------------------------------------------------------------
 
-    def setup(self, opt: Namespace) -> BaseModel:
+    def setup(self, opt: Namespace, load: bool = True) -> BaseModel:
         """Load the weights that ``opt`` asks for, if any, and print the size of the networks."""
-        if not self.training or opt.continue_train:
-            self.load_networks(f"iter_{opt.load_iter}" if opt.load_iter else opt.epoch)
+        suffix = f"iter_{opt.load_iter}" if opt.load_iter else opt.epoch
+        if load and (not self.training or opt.continue_train):
+            self.load_networks(suffix)
+        elif load and opt.init_from:
+            self._start_from(Path(opt.init_from), suffix)
         self.print_networks(opt.verbose)
         return self
+
+    def _start_from(self, folder: Path, suffix: str) -> None:
+        found = self.load_networks_from(folder, suffix)
+        if not found:
+            raise UserError(
+                f"--init_from {folder}: no {suffix}_net_*.pth of the networks "
+                f"{', '.join(self.networks)} there; check the folder and --epoch"
+            )
+        fresh = [name for name in self.networks if name not in found]
+        print(f"starting from {folder}, {suffix}: {', '.join(found)}"
+              + (f"; drawn anew: {', '.join(fresh)}" if fresh else ""))  # fmt: skip
 
     def add_optimizer(self, name: str, owned: list[str], lr: float, beta1: float) -> None:
         """Adam for the weights of the networks ``owned``; `update` knows it as ``name``."""
@@ -152,17 +167,71 @@ class BaseModel:
         weight = next(next(iter(self.networks.values())).parameters())
         return batch.to(weight.device, weight.dtype, non_blocking=True)
 
+    # --- the whole state ----------------------------------------------------------------------
+
+    def state_dict(self) -> dict:
+        """Everything that the next step depends on, but for the generators of random numbers."""
+        return {
+            "networks": {name: net.state_dict() for name, net in self.networks.items()},
+            "optimizers": {name: self._optimizer_state(name) for name in self.optimizers},
+            "pools": {name: pool.state_dict() for name, pool in self.pools.items()},
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on where the model that gave ``state`` was. It must have the same networks."""
+        for name, net in self.networks.items():
+            net.load_state_dict(state["networks"][name])
+        for name in self.optimizers:
+            self._restore_optimizer(name, state["optimizers"][name])
+        weight = next(next(iter(self.networks.values())).parameters())
+        for name, pool in self.pools.items():
+            pool.load_state_dict(state["pools"][name], weight.device)
+
+    def _named_weights(self, optimizer: str) -> dict[str, Tensor]:
+        """The weights that an optimizer moves, by the names of network and layer."""
+        return {
+            f"{net} {key}": weight
+            for net in self.owned[optimizer]
+            for key, weight in self.networks[net].named_parameters()
+        }
+
+    def _optimizer_state(self, name: str) -> dict[str, dict]:
+        """What Adam knows of each weight. Its settings are those of the options."""
+        known = self.optimizers[name].state
+        weights = self._named_weights(name).items()
+        return {key: dict(known[weight]) for key, weight in weights if weight in known}
+
+    def _restore_optimizer(self, name: str, state: dict[str, dict]) -> None:
+        """Moments get the memory layout of their weights: fused Adam takes it for granted."""
+        optimizer = self.optimizers[name]
+        on_device = any(group.get("fused") for group in optimizer.param_groups)
+        for key, weight in self._named_weights(name).items():
+            for kind, value in state.get(key, {}).items():
+                if kind == "step":
+                    mine = value.to(weight.device) if on_device else value.clone()
+                else:
+                    mine = torch.empty_like(weight, requires_grad=False).copy_(value)
+                optimizer.state[weight][kind] = mine
+
     # --- files --------------------------------------------------------------------------------
 
     def save_networks(self, suffix: str | int) -> None:
         """Write ``<suffix>_net_<name>.pth`` for every network, each a plain state dict."""
         for name, net in self.networks.items():
-            checkpoint.save_weights(net, self.weights_file(suffix, name))
+            checkpoint.save_weights(net.state_dict(), self.weights_file(suffix, name))
 
     def load_networks(self, suffix: str | int) -> None:
         """Read what `save_networks` wrote. Raises `UserError` for absent or foreign files."""
         for name, net in self.networks.items():
             checkpoint.load_weights(net, self.weights_file(suffix, name))
+
+    def load_networks_from(self, folder: Path, suffix: str | int) -> dict[str, Path]:
+        """Read whichever networks another run has left in ``folder``; return their files."""
+        found = checkpoint.weights_in(folder, suffix)
+        files = {name: found[name] for name in self.networks if name in found}
+        for name, file in files.items():
+            checkpoint.load_weights(self.networks[name], file)
+        return files
 
     def weights_file(self, suffix: str | int, name: str) -> Path:
         """Where the weights of the network ``name`` lie."""

@@ -11,7 +11,6 @@ from models import MODELS
 from models.networks import DISCRIMINATORS, GENERATORS, INITIALISERS, NORMS
 from options.parser import typed_values
 from options.rules import check
-from util.checkpoint import load_options
 from util.errors import UserError, polite_errors
 from util.flags import Flag, choice, count_or_inf, gpu_list, real, switch, whole
 
@@ -48,6 +47,7 @@ COMMON = {
     "load_iter": Flag(0, whole(0), "load iter_<n>_net_*.pth in place of an epoch's, if above 0"),
     "verbose": switch("print the layers of the networks"),
     "suffix": Flag("", str, "appended to the name, as in {model}_{netG}_size{load_size}"),
+    "strict_data": switch("a picture that cannot be read is an error; else it is left out"),
     "seed": Flag(0, whole(0), "of everything that is random"),
     "precision": choice("auto", ("auto", "fp32", "bf16"), "number format of the computation"),
     "report_memory": switch("print the peak of memory at the end, by part"),
@@ -73,25 +73,32 @@ class BaseOptions:
             return self._parse(args)
 
     def _parse(self, args: Sequence[str] | None) -> Namespace:
-        tables = self.tables()
-        typed = typed_values(tables, args, self.about)
-        if "dataroot" not in typed:
-            raise UserError("--dataroot is missing: name the folder with the pictures")
-        model = MODELS[typed.get("model", self.defaults.get("model", COMMON["model"].default))]
+        typed = typed_values(self.tables(), args, self.about)
+        name = _full_name(self._assemble(typed, {}))
+        folder = Path(typed.get("checkpoints_dir", COMMON["checkpoints_dir"].default)) / name
+        memory = self.remembered(folder, typed)
+        opt = self._assemble(typed, memory)
+        opt.name = name
+        opt.notes = [
+            f"note: --{flag} {typed[flag]} as typed; {name} was trained with {value}"
+            for flag, value in memory.items() if flag in typed and typed[flag] != value
+        ]  # fmt: skip
+        check(opt)
+        return opt
+
+    def _assemble(self, typed: dict, memory: dict) -> Namespace:
+        """All options: the command's defaults, then the model's, memory, and what was typed."""
+        known = {**memory, **typed}
+        model = MODELS[known.get("model", self.defaults.get("model", COMMON["model"].default))]
         self._refuse_foreign_flags(typed, model)
         used = COMMON | self.flags | model.flags
         defaults = {name: flag.default for name, flag in used.items()}
-        defaults |= {name: value for name, value in model.defaults.items() if name in defaults}
-        defaults |= {
-            name: value for name, value in self.defaults.items() if name not in model.defaults
-        }
-        opt = Namespace(**{**defaults, **typed}, isTrain=self.is_train)
-        opt.name = _full_name(opt)
-        remembered = self.remembered(opt, typed)
-        vars(opt).update(remembered)
-        self.finish(opt, {**typed, **remembered})
+        changed = {**self.defaults, **model.defaults}
+        defaults |= {name: value for name, value in changed.items() if name in defaults}
+        known = {name: value for name, value in known.items() if name in defaults}
+        opt = Namespace(**{**defaults, **known}, isTrain=self.is_train)
+        self.finish(opt, known)
         opt.typed, opt.defaults = typed, defaults
-        check(opt)
         return opt
 
     def tables(self) -> dict[str, dict[str, Flag]]:
@@ -104,8 +111,8 @@ class BaseOptions:
         """``train`` or ``test``."""
         return "train" if self.is_train else "test"
 
-    def remembered(self, opt: Namespace, typed: dict) -> dict:
-        """Options of the run on disk that hold unless others were typed."""
+    def remembered(self, folder: Path, typed: dict) -> dict:
+        """Options of the run in ``folder`` that hold unless others were ``typed``."""
         return {}
 
     def finish(self, opt: Namespace, settled: dict) -> None:
@@ -116,11 +123,6 @@ class BaseOptions:
             for flag in other.flags:
                 if flag in typed and flag not in model.flags:
                     raise UserError(f"--{flag} belongs to --model {name}; leave it out")
-
-
-def remembered_options(folder: Path, names: Sequence[str]) -> dict:
-    """Those of ``names`` that the training run in ``folder`` remembers."""
-    return {name: value for name, value in load_options(folder).items() if name in names}
 
 
 def _full_name(opt: Namespace) -> str:
@@ -144,4 +146,5 @@ def describe(opt: Namespace) -> str:
 
 def public(opt: Namespace) -> dict[str, object]:
     """The options proper, without what the parser notes about them."""
-    return {name: value for name, value in vars(opt).items() if name not in ("typed", "defaults")}
+    notes = ("typed", "defaults", "notes")
+    return {name: value for name, value in vars(opt).items() if name not in notes}

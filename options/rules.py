@@ -22,6 +22,10 @@ def check(opt: Namespace) -> None:
         LR_POLICIES[opt.lr_policy](1, Plan(opt.n_epochs, opt.n_epochs_decay, opt.lr_decay_iters))
 
 
+def there_is_a_dataroot(opt: Namespace) -> str | None:
+    return None if opt.dataroot else "--dataroot is missing: name the folder with the pictures"
+
+
 def a_name_stays_in_its_folder(opt: Namespace) -> str | None:
     inside = opt.name and not Path(opt.name).is_absolute() and ".." not in Path(opt.name).parts
     return None if inside else f"--name {opt.name!r}: give a name without '..' or a leading '/'"
@@ -124,7 +128,14 @@ def one_gpu_a_process(opt: Namespace) -> str | None:
     )
 
 
+def a_run_has_one_beginning(opt: Namespace) -> str | None:
+    if opt.isTrain and opt.continue_train and opt.init_from:
+        return "--init_from starts a new run and --continue_train goes on with one; leave one out"
+    return None
+
+
 RULES: tuple[Callable[[Namespace], str | None], ...] = (
+    there_is_a_dataroot,
     a_name_stays_in_its_folder,
     data_fits_model,
     models_can_be_trained,
@@ -136,4 +147,5 @@ RULES: tuple[Callable[[Namespace], str | None], ...] = (
     there_is_something_to_train,
     blocks_can_be_recomputed,
     one_gpu_a_process,
+    a_run_has_one_beginning,
 )

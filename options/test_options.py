@@ -4,7 +4,8 @@ import math
 from argparse import Namespace
 from pathlib import Path
 
-from options.base_options import BaseOptions, remembered_options
+from options.base_options import BaseOptions
+from util.checkpoint import load_options
 from util.flags import Flag, count_or_inf, real, switch
 
 #: What a training run says about its networks, and the scale of the pictures they know.
@@ -25,15 +26,10 @@ class TestOptions(BaseOptions):
         "num_test": Flag(math.inf, count_or_inf, "translate at most so many pictures"),
     }
 
-    def remembered(self, opt: Namespace, typed: dict) -> dict:
-        """What training said about the networks; a contradiction that was typed is told."""
-        folder = Path(opt.checkpoints_dir) / opt.name
-        found = remembered_options(folder, REMEMBERED)
-        for name in [name for name in found if name in typed and typed[name] != found[name]]:
-            print(
-                f"note: --{name} {typed[name]} as typed; {opt.name} was trained with {found[name]}"
-            )
-        return {name: value for name, value in found.items() if name not in typed}
+    def remembered(self, folder: Path, typed: dict) -> dict:
+        """What training said about the networks."""
+        found = load_options(folder)
+        return {name: found[name] for name in REMEMBERED if name in found}
 
     def finish(self, opt: Namespace, settled: dict) -> None:
         """Pictures are scaled to the very size that is cut out."""

@@ -1,9 +1,26 @@
 """What can be said to ``train.py``."""
 
+import math
+from pathlib import Path
+
 from models.losses import GAN_LOSSES
 from models.schedules import LR_POLICIES
 from options.base_options import BaseOptions
-from util.flags import Flag, choice, real, switch, whole
+from util.checkpoint import load_options
+from util.errors import UserError
+from util.flags import Flag, choice, count_or_inf, real, switch, whole
+from util.run_state import remembered_options
+
+#: What belongs to one start of a run, not to the run.
+FORGOTTEN = (
+    "name", "suffix", "checkpoints_dir", "continue_train", "init_from", "epoch", "load_iter",
+    "epoch_count", "verbose", "report_memory",
+)  # fmt: skip
+#: What a run cannot change on its way.
+FIXED = (
+    "model", "netG", "netD", "ngf", "ndf", "n_layers_D", "norm", "no_dropout", "input_nc",
+    "output_nc", "direction", "dataset_mode",
+)  # fmt: skip
 
 
 class TrainOptions(BaseOptions):
@@ -25,9 +42,14 @@ class TrainOptions(BaseOptions):
             5000, whole(1), "pictures between two saves of the latest weights"
         ),
         "save_epoch_freq": Flag(5, whole(1), "epochs between two saves of numbered weights"),
+        "save_minutes": Flag(10.0, real(0), "save the latest state after so many minutes, 0 never"),
         "save_by_iter": switch("keep the weights of every --save_latest_freq, as iter_<n>"),
+        "keep_last": Flag(math.inf, count_or_inf, "keep only so many of the numbered weights"),
+        "skip_nonfinite": Flag(0, whole(0), "updates to leave out for NaN before the run stops"),
+        "deterministic": switch("on a GPU: the same numbers each time, at some cost"),
         "grad_checkpoint": switch("compute activations twice, to store a part of them only"),
-        "continue_train": switch("go on from the saved weights of this name"),
+        "continue_train": switch("go on where the run of this name stopped"),
+        "init_from": Flag("", str, "start with the networks in this folder of another run"),
         "epoch_count": Flag(1, whole(1), "number of the first epoch"),
         "phase": Flag("train", str, "train, or another pair of folders in the data set"),
         "n_epochs": Flag(100, whole(0), "epochs at the full learning rate"),
@@ -39,3 +61,17 @@ class TrainOptions(BaseOptions):
         "lr_policy": choice("linear", LR_POLICIES, "how the learning rate falls"),
         "lr_decay_iters": Flag(50, whole(1), "epochs between two drops of --lr_policy step"),
     }
+
+    def remembered(self, folder: Path, typed: dict) -> dict:
+        """With ``--continue_train``, all that the run was started with."""
+        if not typed.get("continue_train"):
+            return {}
+        found = remembered_options(folder) or load_options(folder)
+        for name in FIXED:
+            if name in typed and name in found and typed[name] != found[name]:
+                raise UserError(
+                    f"--{name} {typed[name]}: {folder} was trained with {found[name]}, which "
+                    "cannot change on the way; leave it out, or start a new run with "
+                    f"--init_from {folder}"
+                )
+        return {name: value for name, value in found.items() if name not in FORGOTTEN}

@@ -27,6 +27,13 @@ torch.set_num_threads(1)  # the tensors are small: threads would only wait for e
 hypothesis.settings.register_profile("quiet", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("quiet")
 
+
+def pytest_addoption(parser) -> None:
+    parser.addoption(
+        "--kills", type=int, default=12, help="how often tests/test_kills.py kills a run"
+    )
+
+
 SIDES = ("trainA", "trainB", "testA", "testB")
 
 #: The smallest networks and pictures with which a whole run still is one.

@@ -185,7 +185,7 @@ def test_weights_that_are_not_there_are_told_from_those_that_are(epoch, call, da
 
 def test_continuing_what_was_never_begun(call, dataset, tmp_path):
     done = call(*TRAIN, "--dataroot", dataset, "--name", "new", "--continue_train")
-    failures(done, ("new", "no such folder"))
+    failures(done, ("new", "holds no weights", "--name"))
     assert not (tmp_path / "checkpoints").exists()
 
 

@@ -75,7 +75,6 @@ def test_step_is_a_tenth_every_so_many_epochs():
 def test_nothing_due_is_ever_missed(every, batches):
     """Whatever the batch size: once for the step that reaches or passes a multiple."""
     progress = Progress()
-    progress.start_epoch(1)
     for pictures in batches:
         before = progress.total_iters
         progress.add(pictures)
@@ -85,9 +84,8 @@ def test_nothing_due_is_ever_missed(every, batches):
 
 
 def test_an_epoch_starts_its_own_count():
-    progress = Progress(total_iters=10)
-    progress.start_epoch(3)
+    progress = Progress(epoch=3, total_iters=10)
     progress.add(4)
-    progress.start_epoch(4)
+    progress.end_epoch()
     progress.add(2)
     assert (progress.epoch, progress.iters, progress.total_iters) == (4, 2, 16)

@@ -1,50 +1,50 @@
 """Weights and options of a run, on disk."""
 
+import glob
 import json
-import os
 import pickle
+import re
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from util.errors import UserError
+from util.files import write_atomically, write_text
 
 OPTIONS_FILE = "train_opt.json"
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then put it in its place.
-
-    Whatever happens on the way, ``path`` holds either all of the old or all of the new content.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace the content of ``path`` (UTF-8), atomically."""
-    write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
-
-
-def save_weights(net: nn.Module, path: Path) -> None:
-    """Write the state dict of ``net``: contiguous float32 tensors on the CPU, by the usual keys."""
-    state = {key: _portable(value) for key, value in net.state_dict().items()}
+def save_weights(weights: dict[str, Tensor], path: Path) -> None:
+    """Write a state dict: contiguous float32 tensors on the CPU, by the usual keys."""
+    state = {key: _portable(value) for key, value in weights.items()}
     write_atomically(path, lambda file: torch.save(state, file))
 
 
 def _portable(value: Tensor) -> Tensor:
+    """Nothing is copied that is portable already."""
     value = value.detach().to("cpu", torch.float32 if value.is_floating_point() else value.dtype)
-    return value.contiguous().clone()
+    return value.contiguous()
+
+
+def prune_weights(folder: Path, keep: float) -> None:
+    """Delete numbered weights but those of the ``keep`` highest epochs, and of as many iters."""
+    numbered: dict[str, dict[int, list[Path]]] = {"": {}, "iter_": {}}
+    for path in folder.glob("*_net_*.pth"):
+        if match := re.match(r"(iter_)?(\d+)_net_", path.name):
+            numbered[match[1] or ""].setdefault(int(match[2]), []).append(path)
+    for epochs in numbered.values():
+        for number in sorted(epochs, reverse=True)[int(min(keep, len(epochs))) :]:
+            for path in epochs[number]:
+                path.unlink(missing_ok=True)
+
+
+def weights_in(folder: Path, suffix: str) -> dict[str, Path]:
+    """The files ``<suffix>_net_<name>.pth`` in ``folder``, by the name of the network."""
+    marker = f"{suffix}_net_"
+    files = sorted(folder.glob(f"{glob.escape(marker)}*.pth"))
+    return {file.stem.removeprefix(marker): file for file in files}
 
 
 def load_weights(net: nn.Module, path: Path) -> None:

@@ -5,6 +5,8 @@ import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from util.files import cut_to
+
 
 @dataclass(frozen=True)
 class Record:
@@ -34,12 +36,12 @@ class History:
     that drawing costs the same in the last epoch as in the first.
     """
 
-    def __init__(self, path: Path, continued: bool = False, keep: int = 1000):
+    def __init__(self, path: Path, size: int = 0, keep: int = 1000):
+        """Go on after the first ``size`` bytes of the file; 0 begins a new one."""
         self.path, self.keep, self.stride, self.seen = path, keep, 1, 0
         self.records: list[Record] = []
-        if not continued:
-            path.unlink(missing_ok=True)
-        elif path.is_file():
+        cut_to(path, size)
+        if path.is_file():
             for line in path.read_text(encoding="utf-8").splitlines():
                 self._remember(Record(**json.loads(line)))
 

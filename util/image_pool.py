@@ -55,7 +55,8 @@ class ImagePool:
             self.stored = fakes.new_zeros(self.size + 1, *fakes.shape[1:])
         row, old, source, write = self.plans[len(fakes)]
         returned = torch.where(old.bool().view(-1, 1, 1, 1), self.stored[row], fakes[source])
-        self.stored.index_copy_(0, row, fakes[write])
+        # Numbers that went bad would come back for thousands of steps.
+        self.stored.index_copy_(0, row, fakes[write].nan_to_num(0.0, 1.0, -1.0))
         return returned
 
     def state_dict(self) -> dict:
@@ -63,14 +64,14 @@ class ImagePool:
         kept = None if self.stored is None else self.stored[: self.count].clone()
         return {"count": self.count, "stored": kept, "random": self.random.getstate()}
 
-    def load_state_dict(self, state: dict) -> None:
-        """Go on where the pool that gave ``state`` was; ``size`` must be the same."""
-        self.count = state["count"]
-        self.random.setstate(state["random"])
-        self.stored = None
-        if state["stored"] is not None:
-            self.stored = state["stored"].new_zeros(self.size + 1, *state["stored"].shape[1:])
-            self.stored[: self.count] = state["stored"]
+    def load_state_dict(self, state: dict, device: torch.device | str = "cpu") -> None:
+        """Go on where the pool that gave ``state`` was. A smaller one keeps what finds a place."""
+        self.random.setstate(_as_tuples(state["random"]))
+        self.count, self.stored = min(state["count"], self.size), None
+        if state["stored"] is not None and self.size > 0:
+            kept = state["stored"][: self.count].to(device)
+            self.stored = kept.new_zeros(self.size + 1, *kept.shape[1:])
+            self.stored[: self.count] = kept
 
     def _slot(self) -> tuple[int, bool]:
         """Where the next picture goes, and whether it pushes out the one that is there."""
@@ -80,3 +81,8 @@ class ImagePool:
         if self.random.random() < 0.5:
             return self.random.randrange(self.size), True
         return self.size, False
+
+
+def _as_tuples(state):
+    """The state of `random.Random`, which files may give back as lists."""
+    return tuple(map(_as_tuples, state)) if isinstance(state, (list, tuple)) else state

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from util.checkpoint import write_atomically
+from util.files import write_atomically
 
 
 def to_8_bits(pictures: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from util.checkpoint import write_text
+from util.files import write_text
 
 STYLE = """
 :root { color-scheme: light dark;

@@ -10,11 +10,11 @@ class Progress:
     epoch: int = 1
     iters: int = 0
     total_iters: int = 0
-    last_step: int = 0
+    last_step: int = 0  # pictures in it
 
-    def start_epoch(self, epoch: int) -> None:
-        """The counter of the epoch begins anew."""
-        self.epoch, self.iters = epoch, 0
+    def end_epoch(self) -> None:
+        """The next one begins."""
+        self.epoch, self.iters = self.epoch + 1, 0
 
     def add(self, pictures: int) -> None:
         """A step on so many pictures has been taken."""

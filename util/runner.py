@@ -1,6 +1,7 @@
 """*How* a model's step runs on this machine. Which model it is, the runner does not know."""
 
 import importlib.util
+import math
 from argparse import Namespace
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from util.capture import CapturedStep
 from util.device import device_name, pick_device, pick_precision
+from util.guard import Guard
 from util.winograd import use_winograd
 
 
@@ -31,6 +33,8 @@ class Runner:
         self._prepare_gpu() if on_gpu else self._prepare_cpu()
         if opt.compile == "on" or (opt.compile == "auto" and on_gpu and _has_compiler()):
             self._compile()
+        self.guard = Guard(model.optimizers, self.device)
+        self.answers_at_once = not on_gpu  # there is no queue of work to wait for
         self.run_step: Callable[[], None] = model.optimize_parameters
         if on_gpu and model.training:
             self.run_step = CapturedStep(model)
@@ -62,6 +66,13 @@ class Runner:
         """Wait until the device has done all it was given."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+    def problem(self, losses: Callable[[], dict[str, float]]) -> str | None:
+        """What is not finite, if updates were left out since the last time somebody asked."""
+        if not (optimizers := self.guard.newly_left_out()):
+            return None
+        bad = [f"{name} is {value}" for name, value in losses().items() if not math.isfinite(value)]
+        return ", ".join(bad) or f"a gradient of {' and '.join(optimizers)} is not finite"
 
     def _placed(self, batch: dict) -> dict:
         """Pictures on the device, channels-last; from pinned memory the copy does not wait."""

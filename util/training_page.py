@@ -1,5 +1,6 @@
 """``web/index.html``: what a run has learned so far, on a fixed set of pictures."""
 
+import re
 import time
 from pathlib import Path
 from urllib.parse import quote
@@ -7,6 +8,7 @@ from urllib.parse import quote
 from torch import Tensor
 
 from util.curves import draw_curves
+from util.files import write_text
 from util.history import History
 from util.images import save_picture, to_8_bits
 from util.pages import new_page, picture_row, save_page
@@ -29,13 +31,14 @@ class TrainingPage:
     """The page of one run. An update costs the same in every epoch: it writes the pictures of the
     current one, a page that shows these, and appends the epoch to a list for the slider."""
 
-    def __init__(self, folder: Path, options: dict, continued: bool):
+    def __init__(self, folder: Path, options: dict, epoch: int):
+        """``epoch`` is the first one to come; what the page knows of later ones is forgotten."""
         self.folder, self.options = folder, options
         self.epochs = folder / "epochs.js"
         self.last_epoch = 0
         (folder / "images").mkdir(parents=True, exist_ok=True)
-        if not (continued and self.epochs.is_file()):
-            self.epochs.write_text("const epochs = [];\n", encoding="utf-8")
+        shown = [number for number in self._shown_before() if number < epoch]
+        write_text(self.epochs, "const epochs = [];\n" + "".join(map(_entry, shown)))
 
     def update(self, epoch: int, samples: list[dict[str, Tensor]], history: History) -> None:
         """Show ``samples``, pictures (1, C, H, W) by label of the fixed set, made in ``epoch``."""
@@ -43,9 +46,15 @@ class TrainingPage:
         draw_curves(history.curves()).save(self.folder / "losses.png")
         if epoch != self.last_epoch:
             with self.epochs.open("a", encoding="utf-8") as file:
-                file.write(f"if (epochs.at(-1) !== {epoch}) epochs.push({epoch});\n")
+                file.write(_entry(epoch))
             self.last_epoch = epoch
         save_page(self._page(epoch, rows, history), self.folder / "index.html")
+
+    def _shown_before(self) -> list[int]:
+        if not self.epochs.is_file():
+            return []
+        found = re.findall(r"push\((\d+)\)", self.epochs.read_text(encoding="utf-8"))
+        return sorted(set(map(int, found)))
 
     def _save(self, epoch: int, index: int, sample: dict[str, Tensor]) -> dict[str, str]:
         """The first sample has the classic names, ``epoch007_fake_B.png``; others a number."""
@@ -83,3 +92,8 @@ class TrainingPage:
             tags.script(src="epochs.js")
             tags.script(util.raw(SLIDER))
         return page
+
+
+def _entry(epoch: int) -> str:
+    """A line of the list of epochs."""
+    return f"if (epochs.at(-1) !== {epoch}) epochs.push({epoch});\n"

@@ -1,31 +1,48 @@
 """Everything a run shows: lines on the console, the loss log, the page, the live view."""
 
+import contextlib
 import time
 from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
 
 from torch import Tensor
 from tqdm import tqdm
 
+from util.files import cut_to
 from util.history import History, Record
+
+LOGS = ("losses.jsonl", "loss_log.txt")
 
 
 class Visualizer:
     """Shows one run; use it as a context manager, so that everything is closed at the end.
 
-    ``pictures`` is the length of the whole run, ``done`` how many of them are behind it. On a
+    ``pictures`` is the length of the whole run, ``done`` how many of them are behind it, in
+    ``epoch`` and before; the logs go on after their first ``sizes`` bytes (see `log_sizes`). On a
     terminal a bar shows losses, pictures/s and the time left; elsewhere there are plain lines.
+    What cannot be written is told once: no display is worth a run.
     """
 
-    def __init__(self, opt: Namespace, options: dict, *, pictures: int, done: int):
+    def __init__(
+        self, opt: Namespace, options: dict, *, pictures: int, done: int, epoch: int, sizes: dict
+    ):
         self.folder = Path(opt.checkpoints_dir) / opt.name
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.history = History(self.folder / "losses.jsonl", opt.continue_train)
-        self.log = self.folder / "loss_log.txt"
-        self._append(f"================ Training Loss ({time.strftime('%c')}) ================")
+        self.told: set[str] = set()  # failures to write
+        self.history = History(self.folder / LOGS[0], sizes.get(LOGS[0], 0))
+        self.log = self.folder / LOGS[1]
+        if opt.continue_train:
+            cut_to(self.log, sizes.get(LOGS[1], 0))
         self.bar = tqdm(total=pictures, initial=done, unit=" pictures", disable=None, leave=False)
-        self.page = None if opt.no_html else self._open_page(options, opt.continue_train)
+        self.page = None if opt.no_html else self._open_page(options, epoch)
         self.live = None if opt.display_id < 1 else self._open_live_view(opt)
+        with self._told_when_not_written():
+            self._append(f"================ Training Loss ({time.strftime('%c')}) ================")
+
+    def log_sizes(self) -> dict[str, int]:
+        """How far the logs have come, in bytes."""
+        files = [self.folder / name for name in LOGS]
+        return {file.name: file.stat().st_size for file in files if file.is_file()}
 
     def say(self, text: str) -> None:
         """A line on the console, above the bar."""
@@ -38,8 +55,9 @@ class Visualizer:
     def show_losses(self, record: Record) -> None:
         """Print a record, log it and draw it."""
         self.say(str(record))
-        self._append(str(record))
-        self.history.add(record)
+        with self._told_when_not_written():
+            self._append(str(record))
+            self.history.add(record)
         losses = {name: f"{value:.3f}" for name, value in record.losses.items()}
         self.bar.set_postfix(losses, refresh=False)
         if self.live:
@@ -53,16 +71,27 @@ class Visualizer:
     def update_page(self, epoch: int, samples: list[dict[str, Tensor]]) -> None:
         """Put the fixed set and the curves on the page."""
         if self.page:
-            self.page.update(epoch, samples, self.history)
+            with self._told_when_not_written():
+                self.page.update(epoch, samples, self.history)
 
     def _append(self, line: str) -> None:
         with self.log.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
-    def _open_page(self, options: dict, continued: bool):
+    @contextlib.contextmanager
+    def _told_when_not_written(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            problem = f"{error.filename or self.folder}: {error.strerror or error}"
+            if error.strerror not in self.told:
+                self.say(f"warning: {problem}; the training goes on without it")
+            self.told.add(error.strerror)
+
+    def _open_page(self, options: dict, epoch: int):
         from util.training_page import TrainingPage
 
-        return TrainingPage(self.folder / "web", options, continued)
+        return TrainingPage(self.folder / "web", options, epoch)
 
     def _open_live_view(self, opt: Namespace):
         from util.live_view import LiveView
