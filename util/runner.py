@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import os
 from argparse import Namespace
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -30,7 +31,7 @@ class Runner:
             model.precision = partial(torch.autocast, self.device.type, dtype=torch.bfloat16)
         model.to(self.device, memory_format=torch.channels_last)
         on_gpu = self.device.type == "cuda"
-        self._prepare_gpu() if on_gpu else self._prepare_cpu()
+        self._prepare_gpu(opt.isTrain and opt.deterministic) if on_gpu else self._prepare_cpu()
         if opt.compile == "on" or (opt.compile == "auto" and on_gpu and _has_compiler()):
             self._compile()
         self.guard = Guard(model.optimizers, self.device)
@@ -87,9 +88,14 @@ class Runner:
             use_winograd(net)
         self._configure_optimizers(fused=True)
 
-    def _prepare_gpu(self) -> None:
+    def _prepare_gpu(self, deterministic: bool) -> None:
         torch.cuda.set_device(self.device)
-        torch.backends.cudnn.benchmark = True  # sizes are fixed: let it choose once, by timing
+        if deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
+            torch.use_deterministic_algorithms(True)
+            self.how.append("deterministic kernels only, which are slower")
+        # Sizes are fixed: let it choose once, by timing, which differs from start to start.
+        torch.backends.cudnn.benchmark = not deterministic
         self._configure_optimizers(fused=True, capturable=True)
         for optimizer in self.model.optimizers.values():
             for group in optimizer.param_groups:
