@@ -14,6 +14,7 @@ from util import checkpoint
 from util.errors import UserError
 from util.flags import Flag
 from util.image_pool import ImagePool
+from util.optimizers import optimizer_state, restore_optimizer
 
 
 class BaseModel:
@@ -173,7 +174,10 @@ class BaseModel:
         """Everything that the next step depends on, but for the generators of random numbers."""
         return {
             "networks": {name: net.state_dict() for name, net in self.networks.items()},
-            "optimizers": {name: self._optimizer_state(name) for name in self.optimizers},
+            "optimizers": {
+                name: optimizer_state(optimizer, self._weights_of(name))
+                for name, optimizer in self.optimizers.items()
+            },
             "pools": {name: pool.state_dict() for name, pool in self.pools.items()},
         }
 
@@ -181,37 +185,19 @@ class BaseModel:
         """Go on where the model that gave ``state`` was. It must have the same networks."""
         for name, net in self.networks.items():
             net.load_state_dict(state["networks"][name])
-        for name in self.optimizers:
-            self._restore_optimizer(name, state["optimizers"][name])
+        for name, optimizer in self.optimizers.items():
+            restore_optimizer(optimizer, self._weights_of(name), state["optimizers"][name])
         weight = next(next(iter(self.networks.values())).parameters())
         for name, pool in self.pools.items():
             pool.load_state_dict(state["pools"][name], weight.device)
 
-    def _named_weights(self, optimizer: str) -> dict[str, Tensor]:
+    def _weights_of(self, optimizer: str) -> dict[str, Tensor]:
         """The weights that an optimizer moves, by the names of network and layer."""
         return {
             f"{net} {key}": weight
             for net in self.owned[optimizer]
             for key, weight in self.networks[net].named_parameters()
         }
-
-    def _optimizer_state(self, name: str) -> dict[str, dict]:
-        """What Adam knows of each weight. Its settings are those of the options."""
-        known = self.optimizers[name].state
-        weights = self._named_weights(name).items()
-        return {key: dict(known[weight]) for key, weight in weights if weight in known}
-
-    def _restore_optimizer(self, name: str, state: dict[str, dict]) -> None:
-        """Moments get the memory layout of their weights: fused Adam takes it for granted."""
-        optimizer = self.optimizers[name]
-        on_device = any(group.get("fused") for group in optimizer.param_groups)
-        for key, weight in self._named_weights(name).items():
-            for kind, value in state.get(key, {}).items():
-                if kind == "step":
-                    mine = value.to(weight.device) if on_device else value.clone()
-                else:
-                    mine = torch.empty_like(weight, requires_grad=False).copy_(value)
-                optimizer.state[weight][kind] = mine
 
     # --- files --------------------------------------------------------------------------------
 
