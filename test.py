@@ -33,16 +33,16 @@ def test(opt: Namespace) -> None:
     model = create_model(opt).setup(opt)
     runner = Runner(model, opt)
     model.train(not opt.eval)
-    write_text(model.folder / "test_opt.txt", describe(opt) + "\n")
 
     bar = tqdm(total=len(dataset), unit=" pictures", disable=None, leave=False)
     there, done = len(dataset.dataset) + len(dataset.broken), 0
-    with told_when_full(opt), bar, open_page(opt) as page:
+    with told_when_full(opt), bar, open_page(opt, model.translations()) as page:
         for batch in dataset:
             page.add(runner.test(batch), model.get_image_paths())
             bar.update(len(batch["A"]))
             done += len(batch["A"])
     print(summary(opt, f"{done} of {there} images written to {page.index}", dataset))
+    write_text(model.folder / "test_opt.txt", describe(opt) + "\n")
     if opt.report_memory:
         print(report(model, runner.device))
 
@@ -64,7 +64,7 @@ def pictures_together(opt: Namespace) -> int:
     return 4
 
 
-def open_page(opt: Namespace) -> ResultsPage:
+def open_page(opt: Namespace, pairs: dict[str, str]) -> ResultsPage:
     """The page for the weights and the pictures that ``opt`` names."""
     epoch = f"iter_{opt.load_iter}" if opt.load_iter else opt.epoch
     root = Path(opt.dataroot)
@@ -72,8 +72,10 @@ def open_page(opt: Namespace) -> ResultsPage:
         Path(opt.results_dir) / opt.name / f"{opt.phase}_{epoch}",
         f"{opt.name}: {opt.phase}, epoch {epoch}, {opt.direction}",
         roots=[root / f"{opt.phase}A", root / f"{opt.phase}B", root],
+        pairs=pairs,
         width=opt.display_winsize,
         aspect_ratio=opt.aspect_ratio,
+        contact_sheet=opt.contact_sheet,
     )
 
 

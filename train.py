@@ -26,6 +26,7 @@ from util.history import Record
 from util.keeper import Keeper, how_to_go_on
 from util.lock import RunLock
 from util.memory import report, told_when_full
+from util.progress import Length
 from util.randomness import random_state, restore_random_state, seed_everything
 from util.runner import Runner
 from util.signals import StopRequest
@@ -114,8 +115,8 @@ class Run:
         save_options(self.folder, public(opt), describe(opt))
         self.watch = Stopwatch(self.runner.synchronize)
         self.visualizer = Visualizer(
-            opt, public(opt), pictures=self.plan.last * len(self.dataset), done=at.total_iters,
-            epoch=at.epoch, sizes=state["logs"] if state else {},
+            opt, public(opt), length=Length(self.plan.last, len(self.dataset)),
+            done=at.total_iters, epoch=at.epoch, sizes=state["logs"] if state else {},
         )  # fmt: skip
         self.dataset.tell = self.say
         if state is None:
@@ -192,7 +193,8 @@ class Run:
 
     def update_page(self) -> None:
         with self.watch.pause():
-            self.visualizer.update_page(self.progress.epoch, self.runner.preview(self.fixed))
+            samples, pairs = self.runner.preview(self.fixed), self.model.translations()
+            self.visualizer.update_page(self.progress.epoch, samples, pairs)
 
     def save_latest(self) -> None:
         at = self.progress

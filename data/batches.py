@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from data.reader import PictureReader
-from util.errors import UserError
+from util.errors import UserError, printable
 from util.signals import leave_signals_to_the_parent
 
 Key = tuple[int, int]  # epoch, index
@@ -86,9 +86,9 @@ class Batches:
 
     def __iter__(self) -> Iterator[dict]:
         for batch in self.loader:
-            self._note(batch.pop("broken"))
             if "error" in batch:
                 raise UserError(batch["error"])
+            self._note(batch.pop("broken"))
             if batch:  # all of its pictures may have been left out
                 yield batch
 
@@ -103,7 +103,7 @@ class Batches:
             for path, why in found.items():
                 if path not in self.told:
                     self.told.add(path)
-                    self.tell(f"warning: {why}; it is left out")
+                    self.tell(f"warning: {printable(why)}; it is left out")
             reader.broken.update(found)
             reader.refuse_many_broken()
 

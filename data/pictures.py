@@ -1,5 +1,6 @@
 """Picture files as a person sees them."""
 
+import os
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,8 @@ from util.errors import UserError
 EXIF_ORIENTATION = 0x0112
 ENDS = {".png": b"IEND", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+# A picture is read or it is refused; what Pillow remarks on the way would only disturb the output.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @cache
@@ -24,15 +27,27 @@ def extensions() -> frozenset[str]:
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """All pictures in ``folder`` and below, hidden files and folders left out, in a fixed order."""
-    found = [
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in extensions()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    ]
+    """All pictures in ``folder`` and below, hidden files and folders left out, in a fixed order.
+
+    Links to nothing are among them, to be found broken. Raises OSError for a folder that is there
+    but cannot be read.
+    """
+    found: list[Path] = []
+    for at, folders, names in os.walk(folder, onerror=_unless_missing):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths = [Path(at, name) for name in names if not name.startswith(".")]
+        found += [path for path in paths if path.suffix.lower() in extensions() and _is_file(path)]
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _unless_missing(error: OSError) -> None:
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise error
+
+
+def _is_file(path: Path) -> bool:
+    """Not for sockets, pipes and devices."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
 
 
 def read_picture(path: Path) -> Image.Image:
@@ -45,14 +60,24 @@ def read_picture(path: Path) -> Image.Image:
         with Image.open(path) as file:
             picture = ImageOps.exif_transpose(file)
             picture.load()
-            return _as_seen(picture)
+            return as_seen(picture)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except Exception as error:  # Pillow's decoders raise almost anything on broken files
-        raise UserError(f"{path} cannot be read as a picture: {error}") from None
+        raise UserError(f"{path} cannot be read as a picture: {_reason(error)}") from None
 
 
-def _as_seen(picture: Image.Image) -> Image.Image:
+def _reason(error: Exception) -> str:
+    """What is wrong with a file, without its name."""
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "it is not a picture"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it claims more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} million pixels"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def as_seen(picture: Image.Image) -> Image.Image:
+    """``picture`` opaque, 8 bits a channel: mode ``L`` or ``RGB``."""
     if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
         return _to_8_bits(picture)
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
@@ -78,20 +103,18 @@ def picture_size(path: Path) -> tuple[int, int]:
     """Width and height as a person sees them. Raises `UserError` for a file that is no picture.
 
     Only the head of the file is decoded, and its end is looked at: a file that was cut short is
-    found here, not in the middle of a run.
+    found here, not in the middle of a run. So are values of unknown scale.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path) as file:
-                width, height = file.size
-                # For a PNG without EXIF, Pillow would decode all of it to look behind the pixels.
-                has_exif = file.format != "PNG" or "exif" in file.info
-                turned = has_exif and file.getexif().get(EXIF_ORIENTATION) in SIDEWAYS
+        with Image.open(path) as file:
+            width, height = file.size
+            has_scale = file.mode not in ("I", "F")
+            # For a PNG without EXIF, Pillow would decode all of it to look behind the pixels.
+            has_exif = file.format != "PNG" or "exif" in file.info
+            turned = has_exif and file.getexif().get(EXIF_ORIENTATION) in SIDEWAYS
     except Exception as error:  # as above
-        reason = "it is not a picture" if isinstance(error, Image.UnidentifiedImageError) else error
-        raise UserError(f"{path} cannot be read as a picture: {reason}") from None
-    if not _seems_whole(path):
+        raise UserError(f"{path} cannot be read as a picture: {_reason(error)}") from None
+    if not has_scale or not _seems_whole(path):
         read_picture(path)
     return (height, width) if turned else (width, height)
 

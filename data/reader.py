@@ -15,6 +15,7 @@ from data.transforms import PREPROCESS
 from util.errors import UserError
 
 TOLERATED = 0.1  # share of the pictures of a folder that may be broken
+STRICT = "mend or remove the file, or leave out --strict_data"
 
 
 class PictureReader:
@@ -58,10 +59,12 @@ class PictureReader:
                 break
             except UserError as error:
                 self.broken[str(self.paths[at])] = str(error)
-                if self.strict or not self.replaces:
+                if self.strict:
+                    raise UserError(f"{error}; {STRICT}") from None
+                if not self.replaces:
                     raise
         else:
-            raise UserError(f"none of the {len(self)} pictures in {self.folder} can be read")
+            raise UserError(f"no picture in {self.folder} can be read; mend or replace them")
         crop_size = self.settings["crop_size"] if self.mode.crops else None
         height, width = pixels.shape[:2]
         chance = transforms.draw((width, height), rng, crop_size=crop_size, flips=self.flips)
@@ -70,9 +73,10 @@ class PictureReader:
     def refuse_many_broken(self) -> None:
         """Raise `UserError` if more than a tenth of the files is in ``broken``."""
         if len(self.broken) > self.files * TOLERATED:
-            reason = next(iter(self.broken.values()))
-            others = f"; {len(self.broken)} of {self.files} files in {self.folder} are broken"
-            raise UserError(reason + (others if self.files > 1 else "") + ": mend or remove them")
+            reason, count = next(iter(self.broken.values())), f"{len(self.broken)} of {self.files}"
+            if self.files == 1:
+                raise UserError(f"{reason}; mend or replace the file")
+            raise UserError(f"{reason}; {count} files in {self.folder} broken: mend or remove them")
 
     def _pixels(self, index: int) -> np.ndarray:
         pixels = self.cache.get(index) if self.cache else None
@@ -95,7 +99,7 @@ class PictureReader:
                     good.append((path, size))
                     continue
                 if self.strict:
-                    raise size
+                    raise UserError(f"{size}; {STRICT}")
                 self.broken[str(path)] = str(size)
         self.refuse_many_broken()
         return good
@@ -121,16 +125,22 @@ class PictureReader:
 
 def find_pictures(folder: Path, remedy: str) -> list[Path]:
     """The pictures of ``folder``. Raises `UserError` with ``remedy`` if there are none."""
-    if not folder.is_dir():
-        kind = "a file, not a folder" if folder.exists() else "missing"
-        raise UserError(f"{folder} is {kind}; {remedy}")
     try:
+        if not folder.is_dir():
+            raise UserError(f"{folder} is {_what_instead(folder)}; {remedy}")
         paths = list_pictures(folder)
         if not paths:
             raise UserError(f"{folder} holds no pictures ({_content(folder)}); {remedy}")
-    except PermissionError:
-        raise UserError(f"{folder} cannot be read: no permission; {remedy}") from None
+    except OSError as error:
+        where = error.filename or folder
+        raise UserError(f"{where} cannot be read: {error.strerror or error}; {remedy}") from None
     return paths
+
+
+def _what_instead(folder: Path) -> str:
+    if folder.exists():
+        return "a file, not a folder"
+    return "a link to nothing" if folder.is_symlink() else "missing"
 
 
 def _content(folder: Path) -> str:

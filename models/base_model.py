@@ -143,6 +143,10 @@ class BaseModel:
         """The file that each picture of `get_current_visuals` is made from."""
         return {label: self.paths[self.sources[label]] for label in self.visuals}
 
+    def translations(self) -> dict[str, str]:
+        """Label of a translation → label of the picture it is made from."""
+        return {label: real for label, real in self.sources.items() if label.startswith("fake")}
+
     def to(self, *where, **how) -> BaseModel:
         """Move all networks, as `torch.nn.Module.to` does."""
         for net in self.networks.values():

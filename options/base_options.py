@@ -9,9 +9,9 @@ from data import DATASETS
 from data.transforms import PREPROCESS
 from models import MODELS
 from models.networks import DISCRIMINATORS, GENERATORS, INITIALISERS, NORMS
-from options.parser import typed_values
+from options.parser import is_value, typed_values
 from options.rules import check
-from util.errors import UserError, polite_errors
+from util.errors import UserError, polite_errors, printable
 from util.flags import Flag, choice, count_or_inf, gpu_list, real, switch, whole
 
 COMMON = {
@@ -48,7 +48,7 @@ COMMON = {
     "verbose": switch("print the layers of the networks"),
     "suffix": Flag("", str, "appended to the name, as in {model}_{netG}_size{load_size}"),
     "strict_data": switch("a picture that cannot be read is an error; else it is left out"),
-    "seed": Flag(0, whole(0), "of everything that is random"),
+    "seed": Flag(0, whole(0, 2**63 - 1), "of everything that is random"),
     "precision": choice("auto", ("auto", "fp32", "bf16"), "number format of the computation"),
     "report_memory": switch("print the peak of memory at the end, by part"),
     "compile": choice("auto", ("auto", "on", "off"), "compile the networks"),
@@ -70,13 +70,15 @@ class BaseOptions:
         Bad input prints one line and exits with 2; nothing is written.
         """
         with polite_errors():
-            return self._parse(args)
+            return self.resolve(args)
 
-    def _parse(self, args: Sequence[str] | None) -> Namespace:
+    def resolve(self, args: Sequence[str] | None) -> Namespace:
+        """As `parse`, but bad input raises `UserError`."""
         typed = typed_values(self.tables(), args, self.about)
         name = _full_name(self._assemble(typed, {}))
         folder = Path(typed.get("checkpoints_dir", COMMON["checkpoints_dir"].default)) / name
         memory = self.remembered(folder, typed)
+        self._refuse_wrong_memory(folder, {k: v for k, v in memory.items() if k not in typed})
         opt = self._assemble(typed, memory)
         opt.name = name
         opt.notes = [
@@ -118,6 +120,16 @@ class BaseOptions:
     def finish(self, opt: Namespace, settled: dict) -> None:
         """Fill in defaults that depend on other values; ``settled`` ones stay."""
 
+    def _refuse_wrong_memory(self, folder: Path, memory: dict) -> None:
+        """Somebody may have edited the file of options that a run leaves behind."""
+        for flags in self.tables().values():
+            for name, flag in flags.items():
+                if name in memory and not is_value(flag, memory[name]):
+                    raise UserError(
+                        f"{folder} remembers {memory[name]!r} for --{name}, which cannot be; "
+                        "type the right value or mend its train_opt.json"
+                    )
+
     def _refuse_foreign_flags(self, typed: dict, model: type) -> None:
         for name, other in MODELS.items():
             for flag in other.flags:
@@ -130,8 +142,10 @@ def _full_name(opt: Namespace) -> str:
         return opt.name
     try:
         return f"{opt.name}_{opt.suffix.format(**vars(opt))}"
-    except (KeyError, IndexError, ValueError, AttributeError) as error:
+    except (KeyError, IndexError, AttributeError) as error:
         raise UserError(f"--suffix {opt.suffix!r}: {error} is not the name of an option") from None
+    except ValueError as error:
+        raise UserError(f"--suffix {opt.suffix!r}: {error}; write it as in {{netG}}") from None
 
 
 def describe(opt: Namespace) -> str:
@@ -140,7 +154,7 @@ def describe(opt: Namespace) -> str:
     for name, value in sorted(public(opt).items()):
         default = opt.defaults.get(name, value)
         mark = f"\t[default: {default}]" if value != default else ""
-        lines.append(f"{name:>25}: {value!s:<30}{mark}".rstrip(" "))
+        lines.append(f"{name:>25}: {printable(str(value)):<30}{mark}".rstrip(" "))
     return "\n".join([*lines, "----------------- End -------------------"])
 
 

@@ -29,6 +29,16 @@ def typed_values(tables: Tables, args: Sequence[str] | None, about: str) -> dict
     return vars(known)
 
 
+def is_value(flag: Flag, value: object) -> bool:
+    """Whether ``value``, which comes from a file, is one that could have been typed."""
+    if flag.kind is None:
+        return isinstance(value, bool)
+    try:
+        return _converter(flag)(_shown(value)) == value
+    except argparse.ArgumentTypeError:
+        return False
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str):
         """argparse's messages in our form: the flag first."""

@@ -27,8 +27,18 @@ def there_is_a_dataroot(opt: Namespace) -> str | None:
 
 
 def a_name_stays_in_its_folder(opt: Namespace) -> str | None:
-    inside = opt.name and not Path(opt.name).is_absolute() and ".." not in Path(opt.name).parts
-    return None if inside else f"--name {opt.name!r}: give a name without '..' or a leading '/'"
+    parts = Path(opt.name).parts  # none for "" and "."
+    if parts and not Path(opt.name).is_absolute() and ".." not in parts:
+        return None
+    return f"--name {opt.name!r}: give a name without '..' or a leading '/'"
+
+
+def parts_of_file_names_are_plain(opt: Namespace) -> str | None:
+    for flag in ("phase", "epoch"):
+        value = vars(opt)[flag]
+        if value != Path(value).name or not value:
+            return f"--{flag} {value!r}: give a plain name, without '/'"
+    return None
 
 
 def data_fits_model(opt: Namespace) -> str | None:
@@ -137,6 +147,7 @@ def a_run_has_one_beginning(opt: Namespace) -> str | None:
 RULES: tuple[Callable[[Namespace], str | None], ...] = (
     there_is_a_dataroot,
     a_name_stays_in_its_folder,
+    parts_of_file_names_are_plain,
     data_fits_model,
     models_can_be_trained,
     crop_fits_load,

@@ -22,6 +22,7 @@ class TestOptions(BaseOptions):
         "results_dir": Flag("./results/", str, "where the pages of results are written"),
         "aspect_ratio": Flag(1.0, real(1e-3), "width of the written pictures, relative"),
         "phase": Flag("test", str, "test, or another pair of folders in the data set"),
+        "contact_sheet": switch("write contact_sheet.png too: many results in one picture"),
         "eval": switch("batch norm by its running values and no dropout"),
         "num_test": Flag(math.inf, count_or_inf, "translate at most so many pictures"),
     }

@@ -7,6 +7,7 @@ import io
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -85,6 +86,13 @@ def dataset(tmp_path_factory) -> Path:
     return picture_set(tmp_path_factory.mktemp("data") / "shapes")
 
 
+@pytest.fixture(autouse=True)
+def ordinary_arithmetic():
+    """A command in this process lets tiny numbers become zero; the next test does not."""
+    yield
+    torch.set_flush_denormal(False)
+
+
 Command = Callable[..., subprocess.CompletedProcess]
 
 
@@ -137,6 +145,20 @@ def trained(tmp_path_factory, dataset) -> Path:
     done = call_in(root, "train.py", "--dataroot", dataset, "--name", "tiny", *TINY_TRAIN)
     assert done.returncode == 0, done.stderr
     return root / "checkpoints"
+
+
+@pytest.fixture
+def here(tmp_path) -> Path:
+    """An empty folder."""
+    (tmp_path / "here").mkdir()
+    return tmp_path / "here"
+
+
+@pytest.fixture
+def tiny(trained, tmp_path) -> list[str]:
+    """The words that start test.py with a copy of the tiny run."""
+    shutil.copytree(trained / "tiny", tmp_path / "checkpoints" / "tiny")
+    return ["test.py", *TINY, "--name", "tiny"]
 
 
 @pytest.fixture(scope="session")

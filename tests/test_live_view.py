@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
 
 import pytest
-from conftest import TINY_TRAIN
+import torch
+from conftest import ROOT, TINY_TRAIN
+from test_pages import CHROMIUM, FLAGS
+
+import util.live_view
+from util.history import History, Record
+from util.live_view import LiveView
+from util.visdom_server import answers
+
+sys.path.append(str(ROOT / "scripts"))
+from visdom_assets import static_folder
 
 OFTEN = ["--display_id", "1", "--print_freq", "1", "--display_freq", "1"]
 
@@ -19,7 +34,7 @@ def nobody():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    yield port
+    yield "127.0.0.2", port  # not one of the addresses at which we start a server
 
 
 @contextmanager
@@ -36,7 +51,7 @@ def silence():
                     return
 
         threading.Thread(target=hold, daemon=True).start()
-        yield server.getsockname()[1]
+        yield "127.0.0.1", server.getsockname()[1]
         for each in held:
             each.close()
 
@@ -54,16 +69,16 @@ def nonsense():
                     return
 
         threading.Thread(target=hang_up, daemon=True).start()
-        yield server.getsockname()[1]
+        yield "127.0.0.1", server.getsockname()[1]
 
 
 @pytest.mark.parametrize("server", [nobody, silence, nonsense])
 def test_a_server_that_does_not_answer_costs_one_line(server, run, dataset):
     start = time.monotonic()
-    with server() as port:
+    with server() as (host, port):
         done = run(
             "train.py", "--dataroot", dataset, *TINY_TRAIN, *OFTEN,
-            "--display_server", "http://127.0.0.1", "--display_port", port,
+            "--display_server", f"http://{host}", "--display_port", port,
         )  # fmt: skip
     assert time.monotonic() - start < 60
     assert done.returncode == 0
@@ -83,3 +98,102 @@ def test_visdom_that_is_not_installed_costs_one_line(run, dataset, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     notes = [line for line in done.stdout.splitlines() if line.startswith("note")]
     assert sum("visdom" in line for line in notes) == 1
+
+
+# --- the real server, the real client, a real browser ---------------------------------------
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+def record(i: int) -> Record:
+    return Record(1, i, i, 2e-4, 0.1, 0.0, {"G_A": 1 / i, "D_A": math.inf if i == 3 else 0.5})
+
+
+@pytest.fixture
+def view(port, tmp_path):
+    """A view whose server is not there yet: it starts its own."""
+    told: list[str] = []
+    history = History(tmp_path / "losses.jsonl")
+    made = LiveView("http://localhost", port, "main", 1, 4,
+                    history=history, folder=tmp_path, tell=told.append)  # fmt: skip
+    made.told = told
+    yield made
+    made.close()
+    assert not answers(port)
+
+
+def show(view: LiveView, steps: range) -> None:
+    for i in steps:
+        view.history.add(record(i))
+        view.losses(record(i))
+        wait_until_sent(view)
+
+
+def wait_until_sent(view: LiveView) -> None:
+    end = time.monotonic() + 30
+    while view.queue.qsize() or view.sent == 0:
+        assert time.monotonic() < end, view.told
+        time.sleep(0.01)
+
+
+def curves(view: LiveView) -> list[dict]:
+    client = view._connect()
+    return json.loads(client.get_window_data("1_losses"))["content"]["data"]
+
+
+def test_a_server_is_started_and_has_every_point_once(view, tmp_path):
+    show(view, range(1, 11))
+    assert view.told == [f"visdom: look at http://localhost:{view.address['port']}"]
+    for curve in curves(view):
+        assert curve["x"] == list(range(1, 11))
+    assert (tmp_path / "visdom.log").stat().st_size > 0
+
+
+def test_a_server_that_comes_back_gets_the_whole_history(view, monkeypatch):
+    monkeypatch.setattr(util.live_view, "RETRY_SECONDS", 0.0)
+    show(view, range(1, 4))
+    view.server.stop()
+    view.history.add(record(4))
+    view.losses(record(4))
+    wait_until_sent(view)
+    show(view, range(5, 8))
+    assert sum("no visdom" in line for line in view.told) >= 1
+    assert [curve["x"] for curve in curves(view)] == [list(range(1, 8))] * 2
+
+
+def test_five_thousand_messages_all_arrive(view):
+    show(view, range(1, 2))
+    for i in range(5000):
+        while view.queue.full():
+            time.sleep(0.001)
+        view._put(lambda client, i=i: client.text(str(i), win="count"))
+    wait_until_sent(view)
+    deadline = time.monotonic() + 60
+    while view.sent < 5002 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert (view.sent, view.dropped) == (5002, 0)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+def test_the_page_shows_curves_pictures_and_text(view, tmp_path):
+    if not (static_folder() / "js" / "jquery.min.js").is_file():
+        pytest.skip("the files of visdom's page are not here: run scripts/visdom_assets.py")
+    show(view, range(1, 21))
+    view.pictures({name: torch.rand(1, 3, 16, 16) for name in ("real_A", "fake_B", "rec_A")})
+    wait_until_sent(view)
+    time.sleep(0.5)
+    flags = [f.replace("=3000", "=8000") for f in FLAGS]
+    words = [CHROMIUM, *flags, f"--user-data-dir={tmp_path / 'profile'}"]
+    address = f"http://127.0.0.1:{view.address['port']}/"
+    dom = subprocess.run([*words, address], capture_output=True, text=True, timeout=60).stdout
+    assert ">online<" in dom
+    assert re.findall(r'class="legendtext"[^>]*>([^<]*)<', dom) == ["G_A", "D_A"]
+    # Each curve, in the plot and in its legend; infinity left a gap in one of them.
+    assert dom.count('class="js-line"') == 5
+    assert re.search(r'<img[^>]*src="data:image/', dom)
+    assert "iters: 20" in dom

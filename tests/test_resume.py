@@ -220,8 +220,9 @@ def test_the_page_forgets_what_did_not_happen(data, tmp_path):
     start(tmp_path, "run", *words, steps=14)
     folder = tmp_path / "checkpoints" / "run"
     start(tmp_path, "run", "--continue_train", "--epoch_count", "2")
-    text = (folder / "web" / "epochs.js").read_text("utf-8")
-    assert re.findall(r"push\((\d+)\)", text) == ["1", "2", "3"]
+    text = (folder / "web" / "data.js").read_text("utf-8")
+    assert '"pictures": [1, 2, 3]' in text
+    assert '"live": false' in text
 
 
 def test_the_state_knows_the_options_without_reading_the_tensors(stopped):

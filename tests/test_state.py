@@ -203,7 +203,7 @@ def test_a_signal_saves_and_says_how_to_go_on(name, code, threads, tmp_path, dat
 
 def test_a_second_signal_ends_at_once(tmp_path, dataset):
     words = ["--dataroot", str(dataset), *RUN, "--n_epochs", "500"]
-    run = start(tmp_path, "run", {"delay": 3}, *words)  # the first save takes many seconds
+    run = start(tmp_path, "run", {"delay": 0.4}, *words)  # the first save takes many seconds
     folder = tmp_path / "checkpoints" / "run"
     wait_for(lambda: (folder / "losses.jsonl").is_file(), run)
     run.send_signal(signal.SIGINT)

@@ -5,6 +5,7 @@ import json
 import pickle
 import re
 import warnings
+import zipfile
 from pathlib import Path
 
 import torch
@@ -14,6 +15,8 @@ from util.errors import UserError
 from util.files import write_atomically, write_text
 
 OPTIONS_FILE = "train_opt.json"
+OTHERS = "copy it anew, or choose other weights (--epoch, --name)"
+BLOAT = 10  # times its size: what an archive may unpack to; those of torch are not even compressed
 
 
 def save_weights(weights: dict[str, Tensor], path: Path) -> None:
@@ -56,7 +59,21 @@ def load_weights(net: nn.Module, path: Path) -> None:
             f"{path} does not fit the network that the options describe: {problem}; "
             "give the --netG, --ngf, --norm, --input_nc, --output_nc … it was trained with"
         )
+    for key, value in state.items():
+        if problem := _unusable(value, expected[key]):
+            raise UserError(f"{path}: {key} {problem}; {OTHERS}")
     net.load_state_dict(state)
+
+
+def _unusable(value: Tensor, expected: Tensor) -> str | None:
+    """Why ``value``, of the right shape, cannot be loaded; floats of any width can."""
+    if value.is_meta or value.is_quantized or value.layout != torch.strided:
+        return "is no plain tensor"
+    if value.is_floating_point() != expected.is_floating_point():
+        return f"holds {value.dtype} in the file, {expected.dtype} in the network"
+    if not torch.isfinite(value.to(expected.dtype)).all():
+        return "holds NaN or infinite numbers"
+    return None
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -64,19 +81,31 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise UserError(f"no weights {path.name} in {path.parent}: {_what_is_there(path.parent)}")
     try:
+        _refuse_bombs(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the pickle that is refused below
             state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise UserError(
-            f"{path} cannot be read as weights: it holds other things and was not opened"
+            f"{path} cannot be read as weights: it holds other things than tensors; {OTHERS}"
         ) from None
     except Exception as error:  # a broken archive raises almost anything
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path} cannot be read as weights: {reason[:200]}") from None
+        raise UserError(f"{path} cannot be read as weights: {reason[:200]}; {OTHERS}") from None
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise UserError(f"{path} does not hold a state dict (names and tensors)")
+        raise UserError(f"{path} does not hold a state dict (names and tensors); {OTHERS}")
     return state
+
+
+def _refuse_bombs(path: Path) -> None:
+    """Raise ValueError for a small archive that unpacks to something large."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    packed = path.stat().st_size
+    if unpacked > BLOAT * packed:
+        raise ValueError(f"its {packed / 1e6:.1f} MB would unpack to {unpacked / 1e6:.1f} MB")
 
 
 def _difference(expected: dict[str, Tensor], found: dict[str, Tensor]) -> str:
@@ -125,8 +154,11 @@ def load_options(folder: Path) -> dict:
     """What `save_options` wrote, or an empty dictionary for runs of other programs."""
     file = folder / OPTIONS_FILE
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise UserError(f"{file} cannot be read ({error}); mend or remove it") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{file} does not hold options by name; mend or remove it")
+    return found

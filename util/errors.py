@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import io
 import sys
 from collections.abc import Iterable, Iterator
 
@@ -15,7 +16,10 @@ def polite_errors() -> Iterator[None]:
     """Turn a `UserError` into one line ``error: …`` and exit status 2; Ctrl-C exits with 130.
 
     So is what the system says of a file: no permission, no space, a file where a folder should be.
+    File names that the terminal cannot show are no reason to stop: they are printed escaped.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         yield
     except UserError as error:
@@ -28,8 +32,16 @@ def polite_errors() -> Iterator[None]:
 
 
 def _leave(message: str) -> None:
-    print("error:", " ".join(message.split()), file=sys.stderr)
+    print("error:", printable(message.strip()), file=sys.stderr)
     sys.exit(2)
+
+
+def printable(text: str) -> str:
+    """``text`` on one line: what steers a terminal or is no Unicode, as in file names, escaped."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -35,8 +35,10 @@ def write_atomically(
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace the content of ``path`` (UTF-8), atomically."""
-    write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
+    """Replace the content of ``path`` (UTF-8), atomically; bytes of odd file names are escaped."""
+    write_atomically(
+        path, lambda file: file.write_text(text, encoding="utf-8", errors="backslashreplace")
+    )
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -29,8 +29,8 @@ def choice(default: str, registry: Collection[str], help: str) -> Flag:
     return Flag(default, str, help, registry)
 
 
-def whole(least: int = 0) -> Callable[[str], int]:
-    """A whole number of at least ``least``."""
+def whole(least: int = 0, most: float = math.inf) -> Callable[[str], int]:
+    """A whole number from ``least`` to ``most``."""
 
     def parse(text: str) -> int:
         try:
@@ -39,6 +39,8 @@ def whole(least: int = 0) -> Callable[[str], int]:
             raise ValueError("not a whole number") from None
         if value < least:
             raise ValueError(f"must be at least {least}")
+        if value > most:
+            raise ValueError(f"must be at most {most}")
         return value
 
     return parse

@@ -4,11 +4,15 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
-from util.history import Record
+from util.history import History, Record
+from util.images import to_8_bits
+from util.visdom_server import VisdomServer, should_start
 
 RETRY_SECONDS = 30.0
 TIMEOUT = (1.0, 3.0)  # seconds to connect; seconds between two bytes of an answer
@@ -18,81 +22,110 @@ class LiveView:
     """Sends what it is given from a thread of its own, in the order given.
 
     The queue is short: what finds no place in it is dropped. The first failure is told in one
-    line; the server is tried again every ``RETRY_SECONDS``.
+    line; the server is tried again every ``RETRY_SECONDS`` and then gets all of the ``history``
+    once more. A server that should be on this machine, and is not, is started in ``folder``.
     """
 
-    def __init__(self, server: str, port: int, env: str, window: int, columns: int, tell=print):
+    def __init__(
+        self, server: str, port: int, env: str, window: int, columns: int, *,
+        history: History, folder: Path, tell: Callable[[str], None] = print,
+    ):  # fmt: skip
         self.address = {"server": server, "port": port, "env": env}
         self.window, self.columns, self.tell = window, columns, tell
+        self.history, self.folder = history, folder
+        self.server: VisdomServer | None = None
         self.queue: queue.Queue = queue.Queue(maxsize=32)
         self.sent = self.dropped = 0
+        self.known = -1  # the last point (total_iters) that the server has; -1: it has none
         self.thread = threading.Thread(target=self._run, name="visdom", daemon=True)
         self.thread.start()
 
     def losses(self, record: Record) -> None:
-        """Append a point to every curve."""
-        values = np.array([list(record.losses.values())])
-        # One infinity makes the browser drop the whole window; a gap does not.
-        values = np.where(np.isfinite(values), values, np.nan)
-        self._put(
-            "line", Y=values, X=np.full_like(values, record.total_iters), update="append",
-            win=f"{self.window}_losses", opts={
-                "title": f"{self.address['env']}: loss over time", "legend": list(record.losses),
-                "xlabel": "pictures", "ylabel": "loss",
-            },
-        )  # fmt: skip
+        """Append a point to every curve, and say where the run is."""
+        # All of the curves go to a server that has none, as after a restart of either of us.
+        self._put(lambda client: self._send_losses(client, record))
+        self._put(lambda client: client.text(str(record), win=f"{self.window}_progress",
+                                             opts={"title": "progress"}))  # fmt: skip
 
     def pictures(self, visuals: dict[str, Tensor]) -> None:
         """Show the first picture of each label (N, C, H, W): as a grid, or in windows each."""
-        arrays = {
-            label: ((batch[0].detach().float().cpu().numpy() + 1) * 127.5).round().clip(0, 255)
-            for label, batch in visuals.items()
-        }
+        arrays = {label: enlarged(to_8_bits(batch[0]).numpy()) for label, batch in visuals.items()}
         if self.columns > 0 and len({array.shape for array in arrays.values()}) == 1:
-            title = " · ".join(arrays)
-            self._put("images", np.stack(list(arrays.values())), nrow=self.columns,
-                      win=f"{self.window}_pictures", opts={"title": title})  # fmt: skip
+            title, grid = " · ".join(arrays), np.stack(list(arrays.values()))
+            self._put(lambda client: client.images(
+                grid, nrow=self.columns, win=f"{self.window}_pictures", opts={"title": title}
+            ))  # fmt: skip
             return
         for label, array in arrays.items():
-            self._put("image", array, win=f"{self.window}_{label}", opts={"title": label})
+            self._put(lambda client, label=label, array=array: client.image(
+                array, win=f"{self.window}_{label}", opts={"title": label}
+            ))  # fmt: skip
 
     def close(self, wait: float = 5.0) -> None:
-        """Give what is still waiting ``wait`` seconds to be sent."""
+        """Give what is still waiting ``wait`` seconds to be sent; then stop our own server."""
         try:
             self.queue.put(None, timeout=wait)
+            self.thread.join(wait)
         except queue.Full:
-            return
-        self.thread.join(wait)
+            pass
+        if self.sent and self.dropped:
+            self.tell(f"note: visdom got {self.sent} messages; {self.dropped} found no place")
+        if self.server:
+            self.server.stop()
 
-    def _put(self, method: str, *args, **kwargs) -> None:
+    def _put(self, send: Callable) -> None:
         try:
-            self.queue.put_nowait((method, args, kwargs))
+            self.queue.put_nowait(send)
         except queue.Full:
             self.dropped += 1
 
     def _run(self) -> None:
         client, away_until = None, 0.0
-        while (item := self.queue.get()) is not None:
+        while (send := self.queue.get()) is not None:
             if time.monotonic() < away_until:
                 self.dropped += 1
                 continue
             try:
                 client = client or self._connect()
-                method, args, kwargs = item
-                getattr(client, method)(*args, **kwargs)
+                send(client)
                 self.sent += 1
                 away_until = 0.0
             except Exception as error:  # whatever it is, the training goes on
                 self.dropped += 1
+                self.known, client = -1, None
                 if not away_until:
                     where = f"{self.address['server']}:{self.address['port']}"
                     kind = type(error).__name__
                     self.tell(f"note: no visdom at {where} ({kind}); training goes on without it")
                 away_until = time.monotonic() + RETRY_SECONDS
 
+    def _send_losses(self, client, record: Record) -> None:
+        if record.total_iters <= self.known:
+            return  # it was part of the history already
+        appends = self.known >= 0
+        records = [record] if appends else list(self.history.records)
+        values = np.array([list(each.losses.values()) for each in records])
+        # One infinity makes the browser drop the whole window; a gap does not.
+        values = np.where(np.isfinite(values), values, np.nan)
+        at = np.array([[each.total_iters] for each in records], dtype=np.float64)
+        client.line(
+            Y=values, X=np.broadcast_to(at, values.shape), win=f"{self.window}_losses",
+            update="append" if appends else None, opts={
+                "title": f"{self.address['env']}: loss over time", "legend": list(record.losses),
+                "xlabel": "pictures", "ylabel": "loss",
+            },
+        )  # fmt: skip
+        self.known = max(records[-1].total_iters, record.total_iters)
+
     def _connect(self):
         import visdom
 
+        port = self.address["port"]
+        gone = self.server is None or self.server.process.poll() is not None
+        if gone and should_start(self.address["server"], port):
+            self.server = VisdomServer(port, self.folder)
+            if self.server.wait_until_there():
+                self.tell(f"visdom: look at http://localhost:{port}")
         logging.getLogger("visdom").setLevel(logging.CRITICAL)
 
         class Client(visdom.Visdom):
@@ -104,3 +137,9 @@ class LiveView:
                 return answer.text
 
         return Client(**self.address, raise_exceptions=True, use_incoming_socket=False)
+
+
+def enlarged(picture: np.ndarray, least: int = 128) -> np.ndarray:
+    """(C, H, W), every pixel repeated until the picture is about ``least`` pixels high."""
+    times = max(1, least // picture.shape[1])
+    return picture.repeat(times, axis=1).repeat(times, axis=2)

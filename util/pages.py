@@ -1,31 +1,11 @@
 """What the pages have in common. dominate escapes every text that is put into them."""
 
+from functools import cache
 from pathlib import Path
 
 from util.files import write_text
 
-STYLE = """
-:root { color-scheme: light dark;
-  --ink: #222; --faint: #767676; --paper: #fafafa; --card: #fff; --line: #e2e2e2; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e6e6; --faint: #9a9a9a; --paper: #161616; --card: #212121; --line: #383838; }
-}
-body { margin: 0 auto; max-width: 1400px; padding: 1.5rem;
-  background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.1rem; margin: 2rem 0 .6rem; }
-.sub { color: var(--faint); margin: .2rem 0 1rem; }
-figure { margin: 0; background: var(--card); border: 1px solid var(--line);
-  border-radius: 6px; overflow: hidden; }
-figure img { display: block; width: 100%; height: auto; image-rendering: auto; }
-figcaption { padding: .25rem .6rem; font-size: .85rem; color: var(--faint);
-  overflow-wrap: anywhere; }
-.gallery { display: grid; gap: 1rem; }
-.row { display: grid; gap: .6rem; margin-bottom: 1rem; }
-.curves { max-width: 100%; border-radius: 6px; border: 1px solid var(--line); }
-table { border-collapse: collapse; font-size: .85rem; }
-td { padding: .1rem 1rem .1rem 0; vertical-align: top; overflow-wrap: anywhere; }
-input[type=range] { width: min(100%, 40rem); }
-"""
+WEB = Path(__file__).parent / "web"  # style and scripts, which become part of each page
 
 
 def new_page(title: str):
@@ -37,13 +17,26 @@ def new_page(title: str):
     with page.head:
         tags.meta(charset="utf-8")
         tags.meta(name="viewport", content="width=device-width, initial-scale=1")
-        tags.style(util.raw(STYLE))
+        tags.style(util.raw(part("style.css")))
     return page
+
+
+@cache
+def part(name: str) -> str:
+    """A file of the folder ``web``."""
+    return (WEB / name).read_text(encoding="utf-8")
+
+
+def add_script(name: str) -> None:
+    """Put a script of the folder ``web`` into the element that is open."""
+    from dominate import tags, util
+
+    tags.script(util.raw(part(name)))
 
 
 def save_page(page, path: Path) -> None:
     """Write a document, atomically."""
-    write_text(path, page.render())
+    write_text(path, page.render(pretty=False))
 
 
 def picture_row(pictures: dict[str, str], width: int):

@@ -25,3 +25,11 @@ class Progress:
     def passed(self, every: int) -> bool:
         """Whether the last step reached or went beyond a multiple of ``every`` pictures."""
         return self.total_iters // every > (self.total_iters - self.last_step) // every
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a run is: its epochs, and the pictures of one."""
+
+    epochs: int
+    pictures: int

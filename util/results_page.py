@@ -1,32 +1,46 @@
 """``results/<name>/<phase>_<epoch>/index.html``: pictures before and after."""
 
+import contextlib
+import os
+from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
 from torch import Tensor
 
+from util.contact_sheet import save_contact_sheet
+from util.errors import UserError, printable
 from util.images import save_picture, to_8_bits
-from util.pages import new_page, picture_row, save_page
+from util.pages import add_script, new_page, save_page
+
+Row = dict[str, str]  # label → file, relative to the page
+AHEAD = 64  # pictures that may wait to be written
+LONGEST = 200  # bytes of a name; "_real_A.png" comes behind it, and file systems allow 255
 
 
 class ResultsPage:
     """Writes translated pictures as they come and, when it is closed, the page that shows them.
 
-    Encoding and writing happen in threads, while the next pictures are translated. Sub-folders of
-    ``roots``, where the pictures come from, appear in ``images/`` too.
+    Encoding and writing happen in threads, while the next pictures are translated. ``pairs`` says
+    which label is the translation of which. Sub-folders of ``roots``, where the pictures come
+    from, appear in ``images/`` too.
     """
 
     def __init__(
-        self, folder: Path, title: str, *, roots: list[Path], width: int, aspect_ratio: float
-    ):
-        self.folder, self.title, self.roots = folder, title, roots
+        self, folder: Path, title: str, *, roots: list[Path], pairs: dict[str, str], width: int,
+        aspect_ratio: float, contact_sheet: bool = False,
+    ):  # fmt: skip
+        self.folder, self.title, self.roots, self.pairs = folder, title, roots, pairs
         self.width, self.aspect_ratio = width, aspect_ratio
         self.index = folder / "index.html"
-        self.rows: dict[str, dict[str, str]] = {}  # name of a row → label → file
+        self.sheet = folder / "contact_sheet.png" if contact_sheet else None
+        self.rows: dict[str, Row] = {}
+        self.sizes: dict[str, tuple[int, int]] = {}  # of the pictures in a row: width, height
         self.done: set[tuple[str, str]] = set()
         self.writers = ThreadPoolExecutor(max_workers=2)
-        self.writing: list[Future] = []
+        self.writing: deque[Future] = deque()
 
     def add(self, visuals: dict[str, Tensor], sources: dict[str, list[str]]) -> None:
         """Write a batch of ``visuals``, (N, C, H, W) by label, and what they are made from.
@@ -42,11 +56,19 @@ class ResultsPage:
             self.done |= {(label, sources[label][i]) for label in new}
             name = self._unused_name(Path(sources[new[0]][i]))
             self.rows[name] = {label: f"images/{name}_{label}.png" for label in new}
+            height, width = batches[new[0]].shape[-2:]
+            self.sizes[name] = (max(1, round(width * self.aspect_ratio)), height)
             for label, file in self.rows[name].items():
                 self._write(batches[label][i], self.folder / file)
 
     def _write(self, pixels: Tensor, path: Path) -> None:
-        self.writing.append(self.writers.submit(save_picture, pixels, path, self.aspect_ratio))
+        self.writing.append(self.writers.submit(self._save, pixels, path))
+        while len(self.writing) > AHEAD:
+            self.writing.popleft().result()  # raises what went wrong in a thread
+
+    def _save(self, pixels: Tensor, path: Path) -> None:
+        with _told(path):
+            save_picture(pixels, path, self.aspect_ratio)
 
     def __enter__(self) -> "ResultsPage":
         return self
@@ -55,34 +77,103 @@ class ResultsPage:
         self.writers.shutdown(wait=True, cancel_futures=kind is not None)
         if kind is None:
             for written in self.writing:
-                written.result()  # raises what went wrong in a thread
-            save_page(self._page(), self.index)
+                written.result()  # raises, as above
+            with _told(self.index):
+                save_page(self._page(), self.index)
+            if self.sheet and self.rows:
+                groups = [[row[before], row[after]] for _, row, before, after in self._cards()]
+                with _told(self.sheet):
+                    save_contact_sheet(
+                        [[self.folder / file for file in group] for group in groups], self.sheet
+                    )
+
+    def _cards(self) -> list[tuple[str, Row, str, str]]:
+        """(name of the row, row, label before, label after), sorted by name."""
+        return [
+            (name, row, before, after)
+            for name, row in sorted(self.rows.items())
+            for after, before in self.pairs.items()
+            if after in row and before in row
+        ]
 
     def _page(self):
         from dominate import tags
 
         page = new_page(self.title)
-        columns = max((len(files) for files in self.rows.values()), default=1)
-        # As many rows side by side as fit; each one as wide as its pictures.
-        layout = f"repeat(auto-fill, minmax(min(100%, {columns * self.width}px), 1fr))"
+        cards = self._cards()
         with page:
             tags.h1(self.title)
-            tags.p(f"{len(self.rows)} pictures", cls="sub")
-            with tags.div(cls="gallery", style=f"grid-template-columns: {layout}"):
-                for name, files in sorted(self.rows.items()):
-                    with tags.section():
-                        tags.h2(name)
-                        addresses = {label: quote(file) for label, file in files.items()}
-                        picture_row(addresses, self.width)
+            tags.p(f"{len(self.rows)} pictures; the line in each moves: before on its left, "
+                   "after on its right", cls="sub")  # fmt: skip
+            with tags.div(cls="tools"):
+                tags.input_(type="search", id="filter", placeholder="filter by name",
+                            aria_label="filter by name")  # fmt: skip
+                tags.span(f"{len(cards)} of {len(cards)}", id="count")
+                with tags.label("all: "):
+                    tags.input_(type="range", id="all", min="0", max="100", value="50")
+            columns = f"repeat(auto-fill, minmax(min(100%, {self.width}px), 1fr))"
+            with tags.div(cls="gallery", style=f"grid-template-columns: {columns}"):
+                for card in cards:
+                    self._card(*card)
+            dialog = type("dialog", (tags.html_tag,), {})  # dominate does not know it
+            with dialog(id="view"):
+                tags.div(id="large")
+                tags.p(id="caption")
+            add_script("results.js")
         return page
 
+    def _card(self, name: str, row: Row, before: str, after: str) -> None:
+        from dominate import tags
+
+        width, height = map(str, self.sizes[name])
+        name = printable(name)
+        size = {"width": width, "height": height, "loading": "lazy", "decoding": "async"}
+        with tags.figure(data_name=name):
+            with tags.div(cls="compare"):
+                tags.img(src=_address(row[after]), alt=f"{name}, {after}", **size)
+                tags.img(src=_address(row[before]), alt=f"{name}, {before}", cls="before", **size)
+                tags.input_(type="range", min="0", max="100", value="50",
+                            aria_label=f"{name}: from before to after")  # fmt: skip
+            with tags.figcaption(f"{name} "):
+                tags.button("full size", type="button", cls="plain enlarge")
+                for label, file in row.items():
+                    tags.span(" · ")
+                    tags.a(label, href=_address(file))
+
     def _unused_name(self, source: Path) -> str:
-        """Path below the root without ending; kept, as a_jpg, where only the ending differs."""
+        """Path below the root without ending; kept, as a_jpg, where only the ending differs.
+
+        A very long file name is cut: what is put behind it must fit too.
+        """
         roots = [root for root in self.roots if root in source.parents]
-        base = source.relative_to(roots[0] if roots else source.parent).with_suffix("")
+        base = source.relative_to(roots[0] if roots else source.parent)
+        base = base.with_name(_cut(base.stem))
         name, number = base.as_posix(), 2
         if name in self.rows:
             name = f"{name}_{source.suffix[1:]}"
         while name in self.rows:
             name, number = f"{base.as_posix()}_{number}", number + 1
         return name
+
+
+def _cut(name: str) -> str:
+    while len(os.fsencode(name)) > LONGEST:
+        name = name[:-1]
+    return name
+
+
+def _address(file: str) -> str:
+    """A file's name in a link; names that are no UTF-8 keep their bytes."""
+    return quote(file, errors="surrogateescape")
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn what the system says while ``path`` is written into a `UserError`."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written: {error.strerror or error}; "
+            "make room there or choose another --results_dir"
+        ) from None

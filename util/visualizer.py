@@ -11,6 +11,8 @@ from tqdm import tqdm
 
 from util.files import cut_to
 from util.history import History, Record
+from util.progress import Length
+from util.signs import Pairs, warning_signs
 
 LOGS = ("losses.jsonl", "loss_log.txt")
 
@@ -18,24 +20,26 @@ LOGS = ("losses.jsonl", "loss_log.txt")
 class Visualizer:
     """Shows one run; use it as a context manager, so that everything is closed at the end.
 
-    ``pictures`` is the length of the whole run, ``done`` how many of them are behind it, in
-    ``epoch`` and before; the logs go on after their first ``sizes`` bytes (see `log_sizes`). On a
-    terminal a bar shows losses, pictures/s and the time left; elsewhere there are plain lines.
+    ``done`` pictures are behind it, in ``epoch`` and before; the logs go on after their first
+    ``sizes`` bytes (see `log_sizes`). On a terminal a bar shows losses, pictures/s and the time
+    left; elsewhere there are plain lines.
     What cannot be written is told once: no display is worth a run.
     """
 
     def __init__(
-        self, opt: Namespace, options: dict, *, pictures: int, done: int, epoch: int, sizes: dict
+        self, opt: Namespace, options: dict, *, length: Length, done: int, epoch: int, sizes: dict
     ):
         self.folder = Path(opt.checkpoints_dir) / opt.name
-        self.told: set[str] = set()  # failures to write
+        self.told: set[str] = set()  # failures to write, and signs
         self.history = History(self.folder / LOGS[0], sizes.get(LOGS[0], 0))
         self.log = self.folder / LOGS[1]
         if opt.continue_train:
             cut_to(self.log, sizes.get(LOGS[1], 0))
-        self.bar = tqdm(total=pictures, initial=done, unit=" pictures", disable=None, leave=False)
-        self.page = None if opt.no_html else self._open_page(options, epoch)
-        self.live = None if opt.display_id < 1 else self._open_live_view(opt)
+        total = length.epochs * length.pictures
+        self.bar = tqdm(total=total, initial=done, unit=" pictures", disable=None, leave=False)
+        self.page = None if opt.no_html else self._open_page(options, epoch, length)
+        self.signs: list[str] = []  # seen at the last look
+        self.views = self._open_views(opt, options, done)
         with self._told_when_not_written():
             self._append(f"================ Training Loss ({time.strftime('%c')}) ================")
 
@@ -60,19 +64,29 @@ class Visualizer:
             self.history.add(record)
         losses = {name: f"{value:.3f}" for name, value in record.losses.items()}
         self.bar.set_postfix(losses, refresh=False)
-        if self.live:
-            self.live.losses(record)
+        for view in self.views:
+            view.losses(record)
 
     def show_pictures(self, samples: list[dict[str, Tensor]]) -> None:
-        """Show the fixed set on the live view."""
-        if self.live:
-            self.live.pictures(samples[0])
+        """Show the fixed set on the live views."""
+        for view in self.views:
+            view.pictures(samples[0])
 
-    def update_page(self, epoch: int, samples: list[dict[str, Tensor]]) -> None:
-        """Put the fixed set and the curves on the page."""
+    def update_page(self, epoch: int, samples: list[dict[str, Tensor]], pairs: Pairs) -> None:
+        """Put the fixed set and the curves on the page; tell of signs that something goes wrong.
+
+        A sign counts when it is seen twice running: at first all translations are alike.
+        """
+        seen, before = warning_signs(samples, pairs, self.history.records), self.signs
+        self.signs = seen
+        signs = [text for text in seen if text in before]
+        for text in signs:
+            if text not in self.told:
+                self.told.add(text)
+                self.say(f"warning: {text}")
         if self.page:
             with self._told_when_not_written():
-                self.page.update(epoch, samples, self.history)
+                self.page.update(epoch, samples, self.history, signs)
 
     def _append(self, line: str) -> None:
         with self.log.open("a", encoding="utf-8") as file:
@@ -88,23 +102,38 @@ class Visualizer:
                 self.say(f"warning: {problem}; the training goes on without it")
             self.told.add(error.strerror)
 
-    def _open_page(self, options: dict, epoch: int):
+    def _open_page(self, options: dict, epoch: int, length: Length):
         from util.training_page import TrainingPage
 
-        return TrainingPage(self.folder / "web", options, epoch)
+        return TrainingPage(self.folder / "web", options, epoch, length)
 
-    def _open_live_view(self, opt: Namespace):
-        from util.live_view import LiveView
+    def _open_views(self, opt: Namespace, options: dict, done: int) -> list:
+        """The live views that are asked for; each has ``losses``, ``pictures`` and ``close``."""
+        views: list = []
+        if opt.tensorboard:
+            from util.other_views import TensorBoardView
 
-        return LiveView(
-            opt.display_server, opt.display_port, opt.display_env, opt.display_id,
-            opt.display_ncols, tell=self.say,
-        )  # fmt: skip
+            views.append(TensorBoardView(self.folder, done))
+        if opt.use_wandb:
+            from util.other_views import WandbView
+
+            views.append(WandbView(self.folder, options))
+        if opt.display_id > 0:
+            from util.live_view import LiveView
+
+            views.append(LiveView(
+                opt.display_server, opt.display_port, opt.display_env, opt.display_id,
+                opt.display_ncols, history=self.history, folder=self.folder, tell=self.say,
+            ))  # fmt: skip
+        return views
 
     def __enter__(self) -> "Visualizer":
         return self
 
     def __exit__(self, *_) -> None:
         self.bar.close()
-        if self.live:
-            self.live.close()
+        if self.page:
+            with self._told_when_not_written():
+                self.page.close()
+        for view in self.views:
+            view.close()

@@ -1,0 +1,78 @@
+"""The same records for TensorBoard and Weights & Biases, where these are installed."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from torch import Tensor
+
+from util.errors import UserError
+from util.history import Record
+from util.images import to_8_bits, to_picture
+
+
+class TensorBoardView:
+    """Writes to ``tensorboard/`` in the folder of the run."""
+
+    def __init__(self, folder: Path, total_iters: int):
+        _require("tensorboard", "--tensorboard")
+        from torch.utils.tensorboard import SummaryWriter
+
+        # What a run did after the point at which it goes on did not happen.
+        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=total_iters + 1)
+        self.at = total_iters
+
+    def losses(self, record: Record) -> None:
+        """A point for every curve."""
+        self.at = record.total_iters
+        for name, value in record.losses.items():
+            self.writer.add_scalar(f"loss/{name}", value, self.at)
+        self.writer.add_scalar("learning rate", record.learning_rate, self.at)
+        self.writer.add_scalar("seconds a picture", record.time, self.at)
+
+    def pictures(self, visuals: dict[str, Tensor]) -> None:
+        """The first picture of each label, (N, C, H, W) in [-1, 1]."""
+        for label, batch in visuals.items():
+            self.writer.add_image(label, to_8_bits(batch[0]), self.at)
+
+    def close(self) -> None:
+        """Everything is on the disk afterwards."""
+        self.writer.close()
+
+
+class WandbView:
+    """Sends to Weights & Biases, or keeps it in the folder of the run with WANDB_MODE=offline."""
+
+    def __init__(self, folder: Path, options: dict):
+        _require("wandb", "--use_wandb")
+        import wandb
+
+        self.wandb = wandb
+        self.run = wandb.init(
+            project="cyclegan", name=options["name"], id=options["name"].replace("/", "_"),
+            config=options, dir=str(folder), resume="allow",
+        )  # fmt: skip
+        self.at = 0
+
+    def losses(self, record: Record) -> None:
+        """A point for every curve."""
+        self.at = record.total_iters
+        rates = {"learning rate": record.learning_rate, "seconds a picture": record.time}
+        losses = {f"loss/{name}": value for name, value in record.losses.items()}
+        self.run.log({**losses, **rates}, step=self.at)
+
+    def pictures(self, visuals: dict[str, Tensor]) -> None:
+        """The first picture of each label, (N, C, H, W) in [-1, 1]."""
+        pictures = {
+            label: self.wandb.Image(to_picture(to_8_bits(batch[0])))
+            for label, batch in visuals.items()
+        }
+        self.run.log(pictures, step=self.at)
+
+    def close(self) -> None:
+        """Wait until all has been sent."""
+        self.run.finish()
+
+
+def _require(package: str, flag: str) -> None:
+    if find_spec(package) is None:
+        raise UserError(f"{flag}: {package} is not installed; pip install {package}")
