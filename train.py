@@ -20,7 +20,7 @@ from options.base_options import describe, public
 from options.rules import check_pictures
 from util.checkpoint import save_options
 from util.device import prepare_process
-from util.errors import UserError, polite_errors
+from util.errors import UserError, polite_errors, printable
 from util.files import remove_leftovers
 from util.history import Record
 from util.keeper import Keeper, how_to_go_on
@@ -121,6 +121,7 @@ class Run:
         self.dataset.tell = self.say
         if state is None:
             self.save([])
+            self.keeper.finish()  # a disk that is full is known now; and nobody forks meanwhile
 
     def __enter__(self) -> "Run":
         self.stop.__enter__()
@@ -128,6 +129,7 @@ class Run:
         return self
 
     def __exit__(self, kind, *_) -> None:
+        self.dataset.close()
         self.keeper.background.wait()
         self.visualizer.__exit__(kind, *_)
         self.stop.__exit__(kind, *_)
@@ -228,9 +230,10 @@ class Run:
         }  # fmt: skip
 
     def tell_of_broken_pictures(self) -> None:
-        if self.dataset.broken:
-            self.say(f"{len(self.dataset.broken)} pictures could not be read and were left out: "
-                     f"{', '.join(sorted(self.dataset.broken))}")  # fmt: skip
+        broken = sorted(map(printable, self.dataset.broken))
+        if broken:
+            names = ", ".join(broken[:10]) + (", …" if len(broken) > 10 else "")
+            self.say(f"files that could not be read and were left out: {len(broken)} ({names})")
 
     def leave(self) -> None:
         """Save, say how to go on, and end as the signal asks."""

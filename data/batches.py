@@ -92,6 +92,13 @@ class Batches:
             if batch:  # all of its pictures may have been left out
                 yield batch
 
+    def close(self) -> None:
+        """End the worker processes; nothing can be read any more.
+
+        Left to the garbage collector, which may take away their queues first, they end slowly.
+        """
+        self.loader = ()
+
     @property
     def broken(self) -> dict[str, str]:
         """The files that could not be read, and why."""

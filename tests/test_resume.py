@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import shutil
@@ -43,6 +44,7 @@ def start(root, name: str, *words, steps: int | None = None) -> None:
         else:
             with pytest.raises(PowerFailureError):
                 train.train(opt)
+    gc.collect()  # the worker processes end here, not somewhere in the next run
 
 
 @pytest.fixture(scope="module")

@@ -142,7 +142,7 @@ def test_a_temporary_file_is_never_left(tmp_path):
 
 def test_a_full_disk_is_told_and_the_run_goes_on(tmp_path, dataset):
     words = ["--dataroot", str(dataset), *RUN, "--save_latest_freq", "2"]
-    run = start(tmp_path, "run", {"full": 20}, *words)
+    run = start(tmp_path, "run", {"full": 26}, *words)
     output, _ = run.communicate(timeout=120)
     assert run.returncode == 2
     assert "Traceback" not in output

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from util.curves import draw_curves
+from util.errors import printable
 from util.files import write_text
 from util.history import History, Record
 from util.images import save_picture, to_8_bits
@@ -114,7 +115,7 @@ class TrainingPage:
                 tags.summary(title)
                 with tags.table(), tags.tbody():
                     for name, value in sorted(rows.items()):
-                        tags.tr(tags.td(name), tags.td(str(value)))
+                        tags.tr(tags.td(name), tags.td(printable(str(value))))
 
 
 def versions() -> dict[str, str]:
