@@ -17,7 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from data.pictures import as_seen, read_picture
-from data.transforms import PREPROCESS, cut, draw, scale
+from data.transforms import PREPROCESS, cut, draw, scale, to_range
 from models import create_model
 from options import TestOptions
 from util.device import prepare_process
@@ -56,6 +56,6 @@ class Translator:
         # Where there is something to cut, as from the first picture of a folder.
         chance = draw(pixels.shape[1::-1], random.Random(f"{opt.seed} 0 0"),
                       crop_size=crop_size, flips=not opt.no_flip)  # fmt: skip
-        real = cut(pixels, chance, crop_size)
+        real = to_range(cut(pixels, chance, crop_size))
         fake = self.runner.test({"A": real[None], "A_paths": [""]})["fake"]
         return to_picture(to_8_bits(fake[0]))

@@ -12,10 +12,12 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from data.reader import PictureReader
+from data.transforms import PREPROCESS, to_range
 from util.errors import UserError, printable
 from util.signals import leave_signals_to_the_parent
 
 Key = tuple[int, int]  # epoch, index
+PARCEL = 8  # pictures that a worker hands over at a time: each handing over costs a millisecond
 
 
 class PictureDataset(Protocol):
@@ -48,17 +50,21 @@ class Batches:
         self.count = int(min(len(dataset), limit))
         if opt.isTrain:
             shuffle = not opt.serial_batches
-            self.sampler = EpochSampler(self.count, opt.batch_size, opt.seed, shuffle)
+            crops = PREPROCESS[opt.preprocess].crops
+            parcel = opt.batch_size * (max(1, PARCEL // opt.batch_size) if crops else 1)
+            self.sampler = EpochSampler(self.count, parcel, opt.seed, shuffle)
         else:
             sizes = [dataset.size(index) for index in range(self.count)]
-            self.sampler = SizeSampler(sizes, opt.batch_size)
-        workers = min(opt.num_threads, available_cores(), -(-self.count // opt.batch_size))
+            parcel = opt.batch_size
+            self.sampler = SizeSampler(sizes, parcel)
+        self.batch_size = opt.batch_size
+        self.pinned = bool(opt.gpu_ids) and torch.cuda.is_available()
+        workers = min(opt.num_threads, available_cores(), -(-self.count // parcel))
         self.loader = DataLoader(
             _Items(dataset, opt.seed, leave_out=not (opt.isTrain or opt.strict_data)),
             batch_sampler=self.sampler,
             num_workers=workers,
             collate_fn=collate,
-            pin_memory=bool(opt.gpu_ids) and torch.cuda.is_available(),
             persistent_workers=workers > 0,
             worker_init_fn=_start_worker,
             generator=torch.Generator(),  # its own: a run that goes on draws as if never stopped
@@ -85,12 +91,11 @@ class Batches:
         return self.count
 
     def __iter__(self) -> Iterator[dict]:
-        for batch in self.loader:
-            if "error" in batch:
-                raise UserError(batch["error"])
-            self._note(batch.pop("broken"))
-            if batch:  # all of its pictures may have been left out
-                yield batch
+        for parcel in self.loader:
+            if "error" in parcel:
+                raise UserError(parcel["error"])
+            self._note(parcel.pop("broken"))
+            yield from split(parcel, self.batch_size, self.pinned)
 
     def close(self) -> None:
         """End the worker processes; nothing can be read any more.
@@ -116,10 +121,10 @@ class Batches:
 
 
 class EpochSampler(Sampler[list[Key]]):
-    """The keys of an epoch's batches, every index once."""
+    """The keys of an epoch, every index once, in parcels of so many."""
 
-    def __init__(self, n: int, batch_size: int, seed: int, shuffle: bool):
-        self.n, self.batch_size, self.seed, self.shuffle = n, batch_size, seed, shuffle
+    def __init__(self, n: int, parcel: int, seed: int, shuffle: bool):
+        self.n, self.parcel, self.seed, self.shuffle = n, parcel, seed, shuffle
         self.epoch, self.start = 1, 0
 
     def order(self) -> list[int]:
@@ -131,11 +136,11 @@ class EpochSampler(Sampler[list[Key]]):
 
     def __iter__(self) -> Iterator[list[Key]]:
         keys = [(self.epoch, index) for index in self.order()[self.start :]]
-        for first in range(0, len(keys), self.batch_size):
-            yield keys[first : first + self.batch_size]
+        for first in range(0, len(keys), self.parcel):
+            yield keys[first : first + self.parcel]
 
     def __len__(self) -> int:
-        return -(-(self.n - self.start) // self.batch_size)
+        return -(-(self.n - self.start) // self.parcel)
 
 
 class SizeSampler(Sampler[list[Key]]):
@@ -197,6 +202,17 @@ def collate(items: list[dict]) -> dict:
         else [item[name] for item in whole]
         for name in names
     }
+
+
+def split(parcel: dict, batch_size: int, pinned: bool = False) -> Iterator[dict]:
+    """The batches in a parcel, pictures in [-1, 1]. All of them may have been left out."""
+    count = len(next(iter(parcel.values()), ()))
+    for first in range(0, count, batch_size):
+        batch = {name: values[first : first + batch_size] for name, values in parcel.items()}
+        yield {
+            name: to_range(values, pinned) if isinstance(values, torch.Tensor) else values
+            for name, values in batch.items()
+        }
 
 
 def available_cores() -> int:

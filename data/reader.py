@@ -48,7 +48,7 @@ class PictureReader:
         return len(self.paths)
 
     def read(self, index: int, rng: random.Random) -> tuple[Tensor, str]:
-        """Picture ``index`` as (C, H, W) in [-1, 1], and its file; ``rng`` decides how it is cut.
+        """Picture ``index``, 8-bit (C, H, W), and its file; ``rng`` decides how it is cut.
 
         While training, the next picture stands in for one that turns out to be broken inside.
         Otherwise, and with ``--strict_data``, it raises `UserError`.

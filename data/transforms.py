@@ -91,7 +91,8 @@ def apply(
         picture, preprocess=preprocess, load_size=load_size, crop_size=crop_size,
         grayscale=grayscale,
     )  # fmt: skip
-    return cut(pixels, Draw(crop_pos, flip), crop_size if PREPROCESS[preprocess].crops else None)
+    crop_size = crop_size if PREPROCESS[preprocess].crops else None
+    return to_range(cut(pixels, Draw(crop_pos, flip), crop_size))
 
 
 def scale(
@@ -109,14 +110,16 @@ def scale(
 
 
 def cut(pixels: np.ndarray, chance: Draw, crop_size: int | None) -> Tensor:
-    """The half that differs: the square at ``chance.crop_pos``, mirrored or not, as a tensor."""
+    """The half that differs: the square at ``chance.crop_pos``, mirrored or not, (C, H, W)."""
     if crop_size is not None:
         x, y = chance.crop_pos
         pixels = pixels[y : y + crop_size, x : x + crop_size]
-    return to_tensor(pixels[:, ::-1] if chance.flip else pixels)
-
-
-def to_tensor(pixels: np.ndarray) -> Tensor:
-    """8-bit pixels (H, W) or (H, W, 3) as (C, H, W) float32, 0…255 to [-1, 1]."""
+    pixels = pixels[:, ::-1] if chance.flip else pixels
     planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-    return torch.from_numpy(planes.astype(np.float32, order="C")).div_(127.5).sub_(1)
+    return torch.from_numpy(np.ascontiguousarray(planes))
+
+
+def to_range(pixels: Tensor, pinned: bool = False) -> Tensor:
+    """8 bits, 0…255, to float32 in [-1, 1]; in ``pinned`` memory for a GPU."""
+    floats = torch.empty(pixels.shape, pin_memory=pinned)
+    return floats.copy_(pixels).div_(127.5).sub_(1)

@@ -99,7 +99,9 @@ def test(opt: Namespace, extra: list[str]) -> dict:
     from util.checkpoint import save_weights
 
     folder = opt.scratch / "benchmark"
-    save_weights(define_G(3, 3, 64, "resnet_9blocks", "instance"), folder / "latest_net_G.pth")
+    save_weights(
+        define_G(3, 3, 64, "resnet_9blocks", "instance").state_dict(), folder / "latest_net_G.pth"
+    )
     size = ["--load_size", str(opt.size), "--crop_size", str(opt.size)]
     words = ["test.py", "--dataroot", str(opt.dataroot / "testA"), "--name", "benchmark", *size]
     words += ["--model", "test", "--no_dropout", "--num_test", str(opt.pictures)]
