@@ -49,6 +49,7 @@ class TrainOptions(BaseOptions):
         "keep_last": Flag(math.inf, count_or_inf, "keep only so many of the numbered weights"),
         "skip_nonfinite": Flag(0, whole(0), "updates to leave out for NaN before the run stops"),
         "deterministic": switch("on a GPU too, the same numbers each time; slower"),
+        "capture": choice("auto", ("auto", "off"), "on a GPU, replay the step as one CUDA graph"),
         "grad_checkpoint": switch("compute activations twice, to store a part of them only"),
         "continue_train": switch("go on where the run of this name stopped"),
         "init_from": Flag("", str, "start with the networks in this folder of another run"),

@@ -37,7 +37,7 @@ class Runner:
         self.guard = Guard(model.optimizers, self.device)
         self.answers_at_once = not on_gpu  # there is no queue of work to wait for
         self.run_step: Callable[[], None] = model.optimize_parameters
-        if on_gpu and model.training:
+        if on_gpu and model.training and opt.capture == "auto":
             self.run_step = CapturedStep(model)
             self.how.append("steps captured")
         missing = ", no GPU here" if opt.gpu_ids and not on_gpu else ""
