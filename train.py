@@ -190,8 +190,9 @@ class Run:
             self.say(f"note: {advice}")
 
     def show_pictures(self) -> None:
-        with self.watch.pause():
-            self.visualizer.show_pictures(self.runner.preview(self.fixed))
+        if self.visualizer.views:
+            with self.watch.pause():
+                self.visualizer.show_pictures(self.runner.preview(self.fixed))
 
     def update_page(self) -> None:
         with self.watch.pause():

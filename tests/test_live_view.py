@@ -197,3 +197,24 @@ def test_the_page_shows_curves_pictures_and_text(view, tmp_path):
     assert dom.count('class="js-line"') == 5
     assert re.search(r'<img[^>]*src="data:image/', dom)
     assert "iters: 20" in dom
+
+
+def test_two_hundred_steps_do_not_notice_a_server_that_is_silent(tmp_path):
+    """Each step shows losses and pictures of full size; all the calls together take a blink."""
+    told: list[str] = []
+    with silence() as (host, port):
+        made = LiveView(f"http://{host}", port, "main", 1, 4,
+                        history=History(tmp_path / "losses.jsonl"), folder=tmp_path,
+                        tell=told.append)  # fmt: skip
+        pictures = {name: torch.rand(1, 3, 64, 64) for name in ("real_A", "fake_B")}
+        spent = 0.0
+        for i in range(1, 201):
+            start = time.perf_counter()
+            made.losses(record(i))
+            made.pictures(pictures)
+            spent += time.perf_counter() - start
+            time.sleep(0.01)  # a step
+        made.close(wait=1.0)
+    assert spent < 0.05 * 200 * 0.1  # a step takes 0.1 s or more, with networks worth showing
+    assert len(told) == 1 and "no visdom" in told[0]
+    assert made.sent == 0 and made.dropped > 300

@@ -134,11 +134,12 @@ class ResultsPage:
                 tags.img(src=_address(row[before]), alt=f"{name}, {before}", cls="before", **size)
                 tags.input_(type="range", min="0", max="100", value="50",
                             aria_label=f"{name}: from before to after")  # fmt: skip
-            with tags.figcaption(f"{name} "):
+            with tags.figcaption(f"{name}: "):
+                tags.a(before, href=_address(row[before]))
+                tags.span(" → ")
+                tags.a(after, href=_address(row[after]))
+                tags.span(" · ")
                 tags.button("full size", type="button", cls="plain enlarge")
-                for label, file in row.items():
-                    tags.span(" · ")
-                    tags.a(label, href=_address(file))
 
     def _unused_name(self, source: Path) -> str:
         """Path below the root without ending; kept, as a_jpg, where only the ending differs.
