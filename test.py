@@ -71,7 +71,7 @@ def open_page(opt: Namespace, pairs: dict[str, str]) -> ResultsPage:
     return ResultsPage(
         Path(opt.results_dir) / opt.name / f"{opt.phase}_{epoch}",
         f"{opt.name}: {opt.phase}, epoch {epoch}, {opt.direction}",
-        roots=[root / f"{opt.phase}A", root / f"{opt.phase}B", root],
+        roots=[root / f"{opt.phase}{side}" for side in ("A", "B", "")] + [root],
         pairs=pairs,
         width=opt.display_winsize,
         aspect_ratio=opt.aspect_ratio,

@@ -3,12 +3,14 @@
 import math
 from argparse import Namespace
 
+from data.aligned_dataset import AlignedDataset
 from data.batches import Batches
 from data.single_dataset import SingleDataset
 from data.unaligned_dataset import UnalignedDataset
 
 DATASETS = {
     "unaligned": UnalignedDataset,
+    "aligned": AlignedDataset,
     "single": SingleDataset,
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
 from data import transforms
@@ -21,19 +22,24 @@ STRICT = "mend or remove the file, or leave out --strict_data"
 class PictureReader:
     """Reads the pictures ``files`` as the options say; checks all of them when it is made.
 
+    ``half`` 0 or 1 takes the left or right half of each file for the picture.
+
     ``channels`` is 1 for grey or 3 for colour. Scaled pictures are kept in memory for the next
     epoch if they fit (``--cache``). Files that cannot be read are left out and noted in
     ``broken``. Raises `UserError` for pictures smaller than the square to be cut from them, if
     more than a tenth of the files is broken, and with ``--strict_data`` for the first such file.
     """
 
-    def __init__(self, files: Sequence[Path], channels: int, opt: Namespace):
+    def __init__(
+        self, files: Sequence[Path], channels: int, opt: Namespace, half: int | None = None
+    ):
+        self.half = half
         self.strict = opt.strict_data
         self.replaces = opt.isTrain  # a broken picture by the next one; a test leaves it out
         self.broken: dict[str, str] = {}  # file → what is wrong
         self.folder, self.files = files[0].parent, len(files)
         found = self._readable(files, opt.max_dataset_size)
-        self.paths, sizes = [path for path, _ in found], [size for _, size in found]
+        self.paths, sizes = [path for path, _ in found], [self._own(size) for _, size in found]
         self.grayscale = channels == 1
         self.flips = not opt.no_flip
         self.settings = {
@@ -81,7 +87,7 @@ class PictureReader:
     def _pixels(self, index: int) -> np.ndarray:
         pixels = self.cache.get(index) if self.cache else None
         if pixels is None:
-            picture = read_picture(self.paths[index])
+            picture = half_of(read_picture(self.paths[index]), self.half)
             pixels = transforms.scale(picture, grayscale=self.grayscale, **self.settings)
             if self.cache:
                 self.cache.put(index, pixels)
@@ -104,6 +110,9 @@ class PictureReader:
         self.refuse_many_broken()
         return good
 
+    def _own(self, size: Size) -> Size:
+        return size if self.half is None else (size[0] // 2, size[1])
+
     def size(self, index: int) -> tuple[int, int]:
         """Width and height of what `read` returns."""
         return (self.settings["crop_size"],) * 2 if self.mode.crops else self.sizes[index]
@@ -121,6 +130,15 @@ class PictureReader:
     def _open_cache(self, channels: int) -> PictureCache | None:
         nbytes = sum(width * height * channels for width, height in self.sizes)
         return PictureCache(self.sizes, channels) if fits_in_memory(nbytes) else None
+
+
+def half_of(picture: Image.Image, half: int | None) -> Image.Image:
+    """The left (0) or right (1) half, without the middle of an odd width; all of it for None."""
+    if half is None:
+        return picture
+    width, height = picture.width // 2, picture.height
+    left = half * (picture.width - width)
+    return picture.crop((left, 0, left + width, height))
 
 
 def find_pictures(folder: Path, remedy: str) -> list[Path]:

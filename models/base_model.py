@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from models.losses import GAN_LOSSES
 from util import checkpoint
 from util.errors import UserError
 from util.flags import Flag
@@ -28,6 +29,7 @@ class BaseModel:
     flags: dict[str, Flag] = {}  # the method's own flags
     defaults: dict[str, object] = {}  # flags of others, to which this method gives another default
     dataset_modes: tuple[str, ...] = ()  # the data it can be fed
+    gan_modes: tuple[str, ...] = tuple(GAN_LOSSES)  # the objectives it can be trained with
     sources: dict[str, str] = {}  # picture in ``visuals`` → the input it is made from
     trainable = True
     differentiates_twice = False  # a loss contains gradients, which compilers do not support

@@ -48,6 +48,13 @@ def data_fits_model(opt: Namespace) -> str | None:
     return f"--dataset_mode {opt.dataset_mode}: --model {opt.model} takes {' or '.join(allowed)}"
 
 
+def objective_fits_model(opt: Namespace) -> str | None:
+    allowed = MODELS[opt.model].gan_modes
+    if not opt.isTrain or opt.gan_mode in allowed:
+        return None
+    return f"--gan_mode {opt.gan_mode}: --model {opt.model} takes {' or '.join(allowed)}"
+
+
 def models_can_be_trained(opt: Namespace) -> str | None:
     if opt.isTrain and not MODELS[opt.model].trainable:
         return f"--model {opt.model} cannot be trained; it is for test.py"
@@ -150,6 +157,7 @@ RULES: tuple[Callable[[Namespace], str | None], ...] = (
     parts_of_file_names_are_plain,
     data_fits_model,
     models_can_be_trained,
+    objective_fits_model,
     crop_fits_load,
     discriminator_can_see,
     identity_needs_equal_channels,

@@ -10,6 +10,7 @@ import torch
 from conftest import drawn, picture_set, pictures
 
 from data import DATASETS, create_dataset, create_samples
+from models import MODELS
 from options import TestOptions, TrainOptions
 from util.errors import UserError
 
@@ -164,9 +165,10 @@ def test_channels_follow_the_direction(uneven, direction):
 @pytest.mark.parametrize("dataset_mode", DATASETS)
 def test_every_data_set_is_a_function_of_its_keys(dataset, dataset_mode):
     """For testing: in order, nothing cut or mirrored by chance, the same each time."""
-    model = "test" if dataset_mode == "single" else "cycle_gan"
+    model = next(name for name, kind in MODELS.items() if dataset_mode in kind.dataset_modes)
+    phase = ["--phase", "testA"] if dataset_mode == "aligned" else []
     root = dataset / "testA" if dataset_mode == "single" else dataset
-    opt = test_options(root, "--model", model, "--dataset_mode", dataset_mode)
+    opt = test_options(root, "--model", model, "--dataset_mode", dataset_mode, *phase)
     first, again = list(create_dataset(opt)), list(create_dataset(opt))
     assert len(first) == len(create_dataset(opt)) > 0
     assert same(first, again)

@@ -141,8 +141,8 @@ def test_help_shows_every_flag(script, call):
     done = call(script, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     own = TRAIN if script == "train.py" else TEST
-    for model in MODELS:
-        own = own | BY_MODEL.get(model, {})
+    for model in MODELS.values():
+        own = own | model.flags
     shown = set(re.findall(r"^  --(\w+)", done.stdout, re.MULTILINE))
     assert {"dataroot", *COMMON, *own} <= shown
     for choices in (CHOICES["netG"], CHOICES["norm"]):
