@@ -7,11 +7,13 @@ import torch
 from models.base_model import BaseModel
 from models.cycle_gan_model import CycleGANModel
 from models.pix2pix_model import Pix2PixModel
+from models.template_model import TemplateModel
 from models.test_model import TestModel
 
 MODELS: dict[str, type[BaseModel]] = {
     "cycle_gan": CycleGANModel,
     "pix2pix": Pix2PixModel,
+    "template": TemplateModel,
     "test": TestModel,
 }
 

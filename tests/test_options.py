@@ -41,6 +41,7 @@ BY_MODEL = {
         "lambda_L1": 100, "norm": "batch", "netG": "unet_256", "dataset_mode": "aligned",
         "pool_size": 0, "gan_mode": "vanilla",
     },
+    "template": {"dataset_mode": "aligned", "lambda_regression": 1.0},
     "test": {"model_suffix": "", "dataset_mode": "single"},
     "colorization": {
         "dataset_mode": "colorization", "input_nc": 1, "output_nc": 2, "lambda_L1": 100,

@@ -10,6 +10,7 @@ import torch
 from conftest import TINY, call_in, drawn, golden, ok
 from PIL import Image
 from steps import words
+from test_kills import losses
 
 from data import create_dataset
 from models import create_model
@@ -131,3 +132,13 @@ def test_defaults_are_those_of_the_paper():
     found = (opt.norm, opt.netG, opt.dataset_mode, opt.pool_size, opt.gan_mode, opt.no_dropout)
     assert found == ("batch", "unet_256", "aligned", 0, "vanilla", False)
     assert TestOptions().parse(["--dataroot", ".", "--gpu_ids", "-1"]).norm == "instance"
+
+
+def test_the_template_is_a_model_that_learns(pairs, tmp_path):
+    flags = ["--dataroot", pairs, "--name", "t", *TINY, "--model", "template", "--display_id", "0"]
+    flags += ["--n_epochs", "12", "--n_epochs_decay", "0", "--lr", "0.01", "--print_freq", "1"]
+    ok(call_in(tmp_path, "train.py", *flags, "--no_html"))
+    found = [record[3]["G"] for record in losses(tmp_path / "checkpoints" / "t")]
+    assert sum(found[-5:]) < 0.8 * sum(found[:5])
+    shared = ["--name", "t", "--gpu_ids", "-1", "--num_threads", "0", "--dataroot", pairs]
+    ok(call_in(tmp_path, "test.py", *shared, "--model", "template"))
