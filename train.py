@@ -33,14 +33,15 @@ from util.signals import StopRequest
 from util.stopwatch import Stopwatch
 from util.visualizer import Visualizer
 
+FIRST_JUDGEMENT = 1000  # pictures; before, every training looks as if it went wrong
 FIXED_PICTURES = 4  # shown again and again, so that epochs can be compared
 NETWORKS_ONLY = (
     "note: from the networks alone; optimizers, image pools and random numbers start anew, "
     "--epoch_count says with which epoch"
 )
 ANOTHER_RUN = (
-    "note: {folder} held a run, with which --continue_train would go on; a new one begins, and the "
-    "state of the old one becomes {old}"
+    "note: {folder} held a run, with which --continue_train would go on; a new one begins. {old} "
+    "keeps the state of the longest one before; under the name latest_state.pth it goes on"
 )
 
 
@@ -126,6 +127,9 @@ class Run:
     def __enter__(self) -> "Run":
         self.stop.__enter__()
         self.visualizer.__enter__()
+        if not self.opt.no_html:
+            self.update_page()
+            self.say(f"look at {self.folder / 'web' / 'index.html'}")
         return self
 
     def __exit__(self, kind, *_) -> None:
@@ -197,6 +201,8 @@ class Run:
     def update_page(self) -> None:
         with self.watch.pause():
             samples, pairs = self.runner.preview(self.fixed), self.model.translations()
+            if self.progress.total_iters < FIRST_JUDGEMENT:
+                pairs = {}
             self.visualizer.update_page(self.progress.epoch, samples, pairs)
 
     def save_latest(self) -> None:

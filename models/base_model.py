@@ -138,8 +138,12 @@ class BaseModel:
         return dict(zip(self.losses, values, strict=True))
 
     def get_current_visuals(self) -> dict[str, Tensor]:
-        """The pictures of the last step or test by name, (N, C, H, W) in [-1, 1], detached."""
-        return {name: picture.detach() for name, picture in self.visuals.items()}
+        """The pictures of the last step or test by name, (N, C, H, W) in [-1, 1], detached.
+
+        Those made from the same input stand together, as in ``sources``.
+        """
+        names = [name for name in self.sources if name in self.visuals]
+        return {name: self.visuals[name].detach() for name in names}
 
     def get_image_paths(self) -> dict[str, list[str]]:
         """The file that each picture of `get_current_visuals` is made from."""

@@ -3,6 +3,7 @@
 import math
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from data import DATASETS
@@ -105,7 +106,11 @@ class BaseOptions:
 
     def tables(self) -> dict[str, dict[str, Flag]]:
         """All flags of this command, in groups."""
-        groups = {"common": COMMON, f"{self.phase()}ing": self.flags}
+        common = {
+            name: replace(flag, default=self.defaults.get(name, flag.default))
+            for name, flag in COMMON.items()
+        }
+        groups = {"common": common, f"{self.phase()}ing": self.flags}
         groups |= {f"--model {name}": model.flags for name, model in MODELS.items()}
         return groups
 

@@ -140,8 +140,8 @@ def one_gpu_a_process(opt: Namespace) -> str | None:
     if len(opt.gpu_ids) < 2:
         return None
     return (
-        f"--gpu_ids {','.join(map(str, opt.gpu_ids))}: a process uses one GPU; start several with "
-        f"torchrun --nproc_per_node={len(opt.gpu_ids)} train.py …"
+        f"--gpu_ids {','.join(map(str, opt.gpu_ids))}: one GPU is used, several at a time are not "
+        f"supported yet; name one, as --gpu_ids {opt.gpu_ids[0]}"
     )
 
 

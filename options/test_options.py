@@ -16,7 +16,10 @@ class TestOptions(BaseOptions):
     """The options of ``test.py``."""
 
     __test__ = False  # for pytest: the name is the field's, this is no test
-    about = "Translate pictures with a trained model."
+    about = (
+        "Translate pictures with a trained model. The networks (--netG, --ngf, --norm, …) and "
+        "--crop_size are those of the training unless others are typed."
+    )
     defaults = {"model": "test", "serial_batches": True, "no_flip": True}
     flags = {
         "results_dir": Flag("./results/", str, "where the pages of results are written"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from models.losses import GAN_LOSSES
 from models.schedules import LR_POLICIES
 from options.base_options import BaseOptions
-from util.checkpoint import load_options
+from util.checkpoint import load_options, what_is_there
 from util.errors import UserError
 from util.flags import Flag, choice, count_or_inf, real, switch, whole
 from util.run_state import remembered_options
@@ -67,8 +67,10 @@ class TrainOptions(BaseOptions):
 
     def remembered(self, folder: Path, typed: dict) -> dict:
         """With ``--continue_train``, all that the run was started with."""
-        if not typed.get("continue_train"):
+        if not typed.get("continue_train") or typed.get("init_from"):
             return {}
+        if not folder.is_dir():
+            raise UserError(f"--continue_train: no run {folder.name}; {what_is_there(folder)}")
         found = remembered_options(folder) or load_options(folder)
         for name in FIXED:
             if name in typed and name in found and typed[name] != found[name]:

@@ -79,7 +79,7 @@ FLAGS = {
     ),
     "no epoch at all": refused([*TRAIN, *DATA, "--n_epochs", "0"], "--n_epochs"),
     "plateau": refused([*TRAIN, *DATA, "--lr_policy", "plateau"], "plateau", "linear"),
-    "several GPUs": refused([*TRAIN, *DATA, "--gpu_ids", "0,1"], "--gpu_ids 0,1", "torchrun"),
+    "several GPUs": refused([*TRAIN, *DATA, "--gpu_ids", "0,1"], "--gpu_ids 0,1", "one GPU"),
     "GPU that is not there": refused([*TRAIN, *DATA, "--gpu_ids", "63"], "--gpu_ids 63", "-1"),
     "no GPU number": refused([*TRAIN, *DATA, "--gpu_ids", "first"], "--gpu_ids", "first"),
     "name above": refused([*TRAIN, *DATA, "--name", "../x"], "--name", "../x"),
@@ -154,7 +154,7 @@ def test_weights_that_are_not_there_are_told_from_those_that_are(epoch, call, da
 
 def test_continuing_what_was_never_begun(call, dataset, tmp_path):
     done = call(*TRAIN, "--dataroot", dataset, "--name", "new", "--continue_train")
-    failures(done, ("new", "holds no weights", "--name"))
+    failures(done, ("no run new", "no such folder", "--name"))
     assert not (tmp_path / "checkpoints").exists()
 
 

@@ -57,7 +57,7 @@ def load_weights(net: nn.Module, path: Path) -> None:
     if problem := _difference(expected, state):
         raise UserError(
             f"{path} does not fit the network that the options describe: {problem}; "
-            "give the --netG, --ngf, --norm, --input_nc, --output_nc … it was trained with"
+            "give the --netG, --ngf, --norm, --no_dropout, --input_nc … it was trained with"
         )
     for key, value in state.items():
         if problem := _unusable(value, expected[key]):
@@ -79,7 +79,7 @@ def _unusable(value: Tensor, expected: Tensor) -> str | None:
 def read_state(path: Path) -> dict[str, Tensor]:
     """The state dict in ``path``. Raises `UserError` where there is none."""
     if not path.is_file():
-        raise UserError(f"no weights {path.name} in {path.parent}: {_what_is_there(path.parent)}")
+        raise UserError(f"no weights {path.name} in {path.parent}: {what_is_there(path.parent)}")
     try:
         _refuse_bombs(path)
         with warnings.catch_warnings():
@@ -130,7 +130,8 @@ def _and_more(items: list) -> str:
     return f" (and {len(items) - 1} more)" if len(items) > 1 else ""
 
 
-def _what_is_there(folder: Path) -> str:
+def what_is_there(folder: Path) -> str:
+    """The weights in ``folder``, or the runs beside it, for the one who looked for others."""
     if not folder.is_dir():
         runs = sorted(p.name for p in folder.parent.glob("*") if p.is_dir())
         return (

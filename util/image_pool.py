@@ -21,7 +21,8 @@ class ImagePool:
         self.size = size
         self.count = 0  # how many pictures are stored
         self.random = random.Random(seed)
-        self.stored: Tensor | None = None  # (size + 1, C, H, W); the last row is a waste bin
+        self.stored: Tensor | list | None = None  # (size + 1, C, H, W); the last row: a waste bin
+        self.sizes_differ = False  # then `stored` is a list of (C, H, W)
         self.plans: dict[int, Tensor] = {}  # by N: (4, N), see draw
 
     def draw(self, n: int, device: torch.device | str = "cpu") -> None:
@@ -53,22 +54,39 @@ class ImagePool:
             return fakes
         if self.stored is None:
             self.stored = fakes.new_zeros(self.size + 1, *fakes.shape[1:])
+        if self.sizes_differ or self.stored.shape[1:] != fakes.shape[1:]:
+            return self._query_one(fakes)
         row, old, source, write = self.plans[len(fakes)]
         returned = torch.where(old.bool().view(-1, 1, 1, 1), self.stored[row], fakes[source])
         # Numbers that went bad would come back for thousands of steps.
         self.stored.index_copy_(0, row, fakes[write].nan_to_num(0.0, 1.0, -1.0))
         return returned
 
+    def _query_one(self, fake: Tensor) -> Tensor:
+        """`query` for a single picture, where not all have the same size: a list instead."""
+        if not self.sizes_differ:
+            self.stored, self.sizes_differ = list(self.stored), True
+        row, old, _, _ = self.plans[1][:, 0].tolist()
+        returned = self.stored[row][None] if old else fake
+        self.stored[row] = fake[0].nan_to_num(0.0, 1.0, -1.0)
+        return returned
+
     def state_dict(self) -> dict:
         """What `load_state_dict` needs to go on exactly here."""
-        kept = None if self.stored is None else self.stored[: self.count].clone()
+        kept = None if self.stored is None else self.stored[: self.count]
+        if isinstance(kept, Tensor):
+            kept = kept.clone()
         return {"count": self.count, "stored": kept, "random": self.random.getstate()}
 
     def load_state_dict(self, state: dict, device: torch.device | str = "cpu") -> None:
         """Go on where the pool that gave ``state`` was. A smaller one keeps what finds a place."""
         self.random.setstate(_as_tuples(state["random"]))
         self.count, self.stored = min(state["count"], self.size), None
-        if state["stored"] is not None and self.size > 0:
+        self.sizes_differ = isinstance(state["stored"], list)
+        if self.sizes_differ:
+            kept = [picture.to(device) for picture in state["stored"][: self.count]]
+            self.stored = kept + [torch.empty(0)] * (self.size + 1 - self.count)
+        elif state["stored"] is not None and self.size > 0:
             kept = state["stored"][: self.count].to(device)
             self.stored = kept.new_zeros(self.size + 1, *kept.shape[1:])
             self.stored[: self.count] = kept

@@ -13,6 +13,7 @@ from util.run_state import (
     LATEST,
     PREVIOUS,
     load_state,
+    pictures_seen,
     refuse_nonfinite,
     save_state,
     snapshot,
@@ -60,7 +61,13 @@ class Keeper:
         """Where the first save will put the state that an older run has left here, if any."""
         if not (self.folder / LATEST).is_file():
             return None
-        self.keep = REPLACED
+        # Of several old runs the longest is kept: a second slip must not cost the first one's work.
+        kept, latest = (pictures_seen(self.folder / name) for name in (REPLACED, LATEST))
+        if latest < kept:
+            for name in (LATEST, PREVIOUS):
+                (self.folder / name).unlink(missing_ok=True)
+        else:
+            self.keep = REPLACED
         return REPLACED
 
     def is_due(self) -> bool:

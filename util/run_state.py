@@ -78,6 +78,14 @@ def remembered_options(folder: Path) -> dict:
     return {}
 
 
+def pictures_seen(path: Path) -> int:
+    """How far the run in a state file had come; -1 where there is no such file."""
+    try:
+        return _read(path, mmap=True)["state"]["progress"]["total_iters"]
+    except (DamagedStateError, FileNotFoundError):
+        return -1
+
+
 def _read(path: Path, mmap: bool) -> dict:
     try:
         with warnings.catch_warnings():

@@ -56,7 +56,8 @@ class TrainingPage:
     def close(self) -> None:
         """The run has ended: open pages stop looking for news."""
         if self.news:
-            self.news |= {"live": False}
+            status = re.sub(r"about [^,]* left", "ended", self.news["status"])
+            self.news |= {"live": False, "status": status}
             self._tell()
 
     def _tell(self) -> None:
@@ -100,7 +101,9 @@ class TrainingPage:
                 addresses = {label: quote(file) for label, file in row.items()}
                 picture_row(addresses, self.options["display_winsize"])
             tags.h2("Losses")
-            tags.img(src="losses.png", cls="still", id="still", alt="loss curves")
+            still = tags.img(src="losses.png", cls="still", id="still", alt="loss curves")
+            if not self.news["curves"]:
+                still["hidden"] = True
             tags.div(cls="curves", id="curves")
             self._tables()
             add_script("training.js")

@@ -149,10 +149,12 @@ def reflect(x: Tensor, right: int, below: int) -> Tensor:
 
 
 def on_each(net: nn.Module, *batches: Tensor) -> tuple[Tensor, ...]:
-    """``net`` on each of some equally shaped batches, in one call where that is the same thing.
+    """``net`` on each of some batches, in one call where that is the same thing.
 
-    With batch norm in training mode the pictures of a call see each other, so the calls stay apart.
+    With batch norm in training mode the pictures of a call see each other, so the calls stay
+    apart; so they do where the pictures differ in size.
     """
-    if any(isinstance(layer, nn.BatchNorm2d) for layer in net.modules()):
+    alike = len({batch.shape for batch in batches}) == 1
+    if not alike or any(isinstance(layer, nn.BatchNorm2d) for layer in net.modules()):
         return tuple(net(batch) for batch in batches)
     return net(torch.cat(batches)).chunk(len(batches))
