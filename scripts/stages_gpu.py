@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 from models import create_model  # noqa: E402
 from options import TrainOptions  # noqa: E402
 from util.capture import WARM_UP, CapturedStep  # noqa: E402
+from util.compiling import compile_network  # noqa: E402
 
 LAYOUT_COPY = re.compile(r"nchwToNhwc|nhwcToNchw|convertTensor", re.IGNORECASE)
 STAGES = ("fp32", "tf32", "bf16", "channels_last", "compiled", "captured")
@@ -45,7 +46,7 @@ def build(stage: str, batch: int, size: int):
         model.to(memory_format=layout)
     if level >= STAGES.index("compiled"):
         for net in model.networks.values():
-            net.compile(dynamic=False)
+            compile_network(net)
     pictures = [torch.rand(batch, 3, size, size, device="cuda") * 2 - 1 for _ in "AB"]
     A, B = (picture.to(memory_format=layout) for picture in pictures)
     model.set_input({"A": A, "B": B})

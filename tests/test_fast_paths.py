@@ -19,6 +19,7 @@ from models import create_model
 from models.networks import define_D, define_G
 from models.networks.layers import Conv2d, ConvTranspose2d, InstanceNorm2d, mirrored
 from options import TrainOptions
+from util.compiling import compile_network
 from util.runner import Runner
 from util.winograd import Winograd, use_winograd
 
@@ -160,7 +161,8 @@ def test_the_first_golden_step_holds_through_the_runner(name, flags, precision, 
     monkeypatch.setattr(util.winograd, "LEAST_CHANNELS", 1)
     monkeypatch.setattr(util.winograd, "LEAST_WORK", 0)
     # Without a C++ compiler on the machine: everything of the compiler but the last stage.
-    monkeypatch.setattr(nn.Module, "compile", partial_compile)
+    partial_compile = partial(compile_network, backend="aot_eager")
+    monkeypatch.setattr("util.runner.compile_network", partial_compile)
     reference = golden(name)
     options = {k: v for k, v in reference["options"].items() if k != "lambda_L1"}
     model, runner = runner_for(**{**options, **SIZE, **flags}, precision=precision)
@@ -175,27 +177,27 @@ def test_the_first_golden_step_holds_through_the_runner(name, flags, precision, 
     assert moved(model, before) == set(model.networks)
 
 
-def partial_compile(module: nn.Module, **how) -> None:
-    module._compiled_call_impl = torch.compile(module._call_impl, backend="aot_eager", **how)
-
-
-@pytest.mark.skipif(shutil.which("g++") is None, reason="a compiler for the CPU needs g++")
-def test_compiled_networks_give_the_same_gradients():
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+def test_compiled_networks_give_the_same_gradients(backend):
+    """Fixed and free by turns, as the discriminators are in every step."""
+    if backend == "inductor" and shutil.which("g++") is None:
+        pytest.skip("a compiler for the CPU needs g++")
     torch.manual_seed(0)
-    net = define_D(3, 4, "basic", 3, "instance", init_gain=0.1).to(
-        memory_format=torch.channels_last
-    )
-    for frozen in (True, False):  # as in the generators' half of a step, then in their own
-        net.requires_grad_(not frozen)
+    plain, compiled = (define_D(3, 4, "basic", 3, "instance", init_gain=0.1) for _ in range(2))
+    compiled.load_state_dict(plain.state_dict())
+    compile_network(compiled, backend=backend)
+    for is_fixed in (True, False, True, False):
         grads = []
-        for module in (net, torch.compile(net, dynamic=False)):
+        for net in (plain, compiled):
+            net.to(memory_format=torch.channels_last).requires_grad_(not is_fixed)
             x = random(2, 3, 32, 32).to(memory_format=torch.channels_last).requires_grad_()
             net.zero_grad()
-            module(x).square().sum().backward()
+            net(x).square().sum().backward()
             grads.append([x.grad, *(w.grad for w in net.parameters() if w.grad is not None)])
-        assert len(grads[0]) == len(grads[1]) > (0 if frozen else 5)
-        for plain, compiled in zip(*grads, strict=True):
-            assert torch.allclose(plain, compiled, rtol=1e-3, atol=1e-4)
+        assert len(grads[0]) == len(grads[1])
+        assert (len(grads[0]) == 1) == is_fixed
+        for expected, found in zip(*grads, strict=True):
+            assert torch.allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_bf16_keeps_weights_losses_and_pictures_in_fp32():

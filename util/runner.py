@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from util.capture import CapturedStep
+from util.compiling import compile_network
 from util.device import device_name, pick_device, pick_precision
 from util.guard import Guard
 from util.winograd import use_winograd
@@ -112,7 +113,7 @@ class Runner:
             return
         torch._dynamo.config.cache_size_limit = 64  # each network: frozen or not, training or not
         for net in self.model.networks.values():
-            net.compile(dynamic=False)
+            compile_network(net)
         self.how.append("compiled")
 
 
