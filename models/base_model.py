@@ -21,8 +21,8 @@ from util.optimizers import optimizer_state, restore_optimizer
 class BaseModel:
     """A method: which networks there are, and what a step computes.
 
-    A subclass fills the dictionaries in its constructor and writes `set_input`, `forward`, the
-    losses and `step`; its ``flags``, changed ``defaults`` and ``dataset_modes`` stand in tables.
+    A subclass fills the dictionaries in its constructor and writes `forward`, the losses and
+    `step`; its ``flags``, changed ``defaults`` and ``dataset_modes`` stand in tables.
     ``opt`` is read in constructors only.
     """
 
@@ -36,7 +36,7 @@ class BaseModel:
 
     def __init__(self, opt: Namespace):
         self.folder = Path(opt.checkpoints_dir) / opt.name
-        self.training = opt.isTrain
+        self.training, self.direction = opt.isTrain, opt.direction
         self.networks: dict[str, nn.Module] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.owned: dict[str, list[str]] = {}  # optimizer → the networks whose weights it moves
@@ -49,10 +49,6 @@ class BaseModel:
 
     # --- what a subclass says -----------------------------------------------------------------
 
-    def set_input(self, batch: dict) -> None:
-        """Fill ``inputs`` and ``paths`` from a batch: ``A`` and/or ``B``, and ``*_paths``."""
-        raise NotImplementedError
-
     def forward(self) -> None:
         """Translate the current input and put the pictures into ``visuals``."""
         raise NotImplementedError
@@ -62,6 +58,17 @@ class BaseModel:
         raise NotImplementedError
 
     # --- what all of them do ------------------------------------------------------------------
+
+    def set_input(self, batch: dict) -> None:
+        """Fill ``inputs`` and ``paths`` from a batch with both sides, the way ``direction`` says.
+
+        A model that takes other batches has its own.
+        """
+        first, second = ("A", "B") if self.direction == "AtoB" else ("B", "A")
+        self.inputs = {"real_A": self.place(batch[first]), "real_B": self.place(batch[second])}
+        self.paths = {
+            "real_A": batch.get(f"{first}_paths", []), "real_B": batch.get(f"{second}_paths", [])
+        }  # fmt: skip
 
     def setup(self, opt: Namespace, load: bool = True) -> BaseModel:
         """Load the weights that ``opt`` asks for, if any, and print the size of the networks."""

@@ -42,7 +42,6 @@ class CycleGANModel(BaseModel):
 
     def __init__(self, opt: Namespace):
         super().__init__(opt)
-        self.direction = opt.direction
         layers = (opt.norm, not opt.no_dropout, opt.init_type, opt.init_gain)
         self.networks["G_A"] = define_G(opt.input_nc, opt.output_nc, opt.ngf, opt.netG, *layers)
         self.networks["G_B"] = define_G(opt.output_nc, opt.input_nc, opt.ngf, opt.netG, *layers)
@@ -66,13 +65,6 @@ class CycleGANModel(BaseModel):
         self.differentiates_twice = self.lambda_gp > 0
         self.add_optimizer("G", ["G_A", "G_B"], opt.lr, opt.beta1)
         self.add_optimizer("D", ["D_A", "D_B"], opt.lr, opt.beta1)
-
-    def set_input(self, batch: dict) -> None:
-        first, second = ("A", "B") if self.direction == "AtoB" else ("B", "A")
-        self.inputs = {"real_A": self.place(batch[first]), "real_B": self.place(batch[second])}
-        self.paths = {
-            "real_A": batch.get(f"{first}_paths", []), "real_B": batch.get(f"{second}_paths", [])
-        }  # fmt: skip
 
     def forward(self) -> None:
         for here, there in DIRECTIONS:

@@ -26,19 +26,11 @@ class TemplateModel(BaseModel):
 
     def __init__(self, opt: Namespace):
         super().__init__(opt)
-        self.direction = opt.direction
         layers = (opt.norm, not opt.no_dropout, opt.init_type, opt.init_gain)
         self.networks["G"] = define_G(opt.input_nc, opt.output_nc, opt.ngf, opt.netG, *layers)
         if self.training:
             self.weight = opt.lambda_regression
             self.add_optimizer("G", ["G"], opt.lr, opt.beta1)
-
-    def set_input(self, batch: dict) -> None:
-        first, second = ("A", "B") if self.direction == "AtoB" else ("B", "A")
-        self.inputs = {"real_A": self.place(batch[first]), "real_B": self.place(batch[second])}
-        self.paths = {
-            "real_A": batch.get(f"{first}_paths", []), "real_B": batch.get(f"{second}_paths", [])
-        }  # fmt: skip
 
     def forward(self) -> None:
         fake_B = self.networks["G"](self.inputs["real_A"])
