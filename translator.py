@@ -17,6 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from data.pictures import as_seen, read_picture
+from data.reader import channels_of_sides
 from data.transforms import PREPROCESS, cut, draw, scale, to_range
 from models import create_model
 from options import TestOptions
@@ -47,10 +48,9 @@ class Translator:
         """The translation, 8 bits a channel."""
         seen = as_seen(picture) if isinstance(picture, Image.Image) else read_picture(Path(picture))
         opt = self.opt
-        channels = opt.input_nc if opt.direction == "AtoB" else opt.output_nc
         pixels = scale(
             seen, preprocess=opt.preprocess, load_size=opt.load_size, crop_size=opt.crop_size,
-            grayscale=channels == 1,
+            grayscale=channels_of_sides(opt)[0] == 1,
         )  # fmt: skip
         crop_size = opt.crop_size if PREPROCESS[opt.preprocess].crops else None
         # Where there is something to cut, as from the first picture of a folder.

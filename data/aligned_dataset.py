@@ -5,7 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from data.pictures import list_pictures
-from data.reader import PictureReader, find_pictures
+from data.reader import PictureReader, channels_of_sides, find_pictures
 
 
 class AlignedDataset:
@@ -16,11 +16,10 @@ class AlignedDataset:
         files = find_pictures(
             folder, f"--dataroot must name a folder that holds {opt.phase} with pictures A|B"
         )
-        channels = (opt.input_nc, opt.output_nc)
-        if opt.direction == "BtoA":
-            channels = channels[::-1]
-        self.A = PictureReader(files, channels[0], opt, half=0)
-        self.B = PictureReader(files, channels[1], opt, half=1)
+        self.A, self.B = (
+            PictureReader(files, nc, opt, half=half)
+            for half, nc in enumerate(channels_of_sides(opt))
+        )
         self.readers = (self.A, self.B)
 
     @staticmethod

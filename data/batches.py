@@ -193,7 +193,7 @@ def collate(items: list[dict]) -> dict:
     *_, newest = (item.pop("broken") for item in items)  # of one worker: each knows of all before
     for item in items:
         if "error" in item:
-            return {**item, "broken": newest}
+            return item
     whole = [item for item in items if item]
     names = whole[0] if whole else ()
     return {"broken": newest} | {

@@ -132,6 +132,12 @@ class PictureReader:
         return PictureCache(self.sizes, channels) if fits_in_memory(nbytes) else None
 
 
+def channels_of_sides(opt: Namespace) -> tuple[int, int]:
+    """How many channels the pictures of A and B have: what goes in is A, or B for ``BtoA``."""
+    channels = (opt.input_nc, opt.output_nc)
+    return channels if opt.direction == "AtoB" else channels[::-1]
+
+
 def half_of(picture: Image.Image, half: int | None) -> Image.Image:
     """The left (0) or right (1) half, without the middle of an odd width; all of it for None."""
     if half is None:

@@ -4,7 +4,7 @@ import random
 from argparse import Namespace
 from pathlib import Path
 
-from data.reader import PictureReader, find_pictures
+from data.reader import PictureReader, channels_of_sides, find_pictures
 
 
 class SingleDataset:
@@ -17,8 +17,7 @@ class SingleDataset:
         else:
             remedy = "--dataroot must name a folder of pictures or one picture"
             paths = find_pictures(root, remedy)
-        channels = opt.input_nc if opt.direction == "AtoB" else opt.output_nc
-        self.A = PictureReader(paths, channels, opt)
+        self.A = PictureReader(paths, channels_of_sides(opt)[0], opt)
         self.readers = (self.A,)
 
     @staticmethod

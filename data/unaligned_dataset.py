@@ -5,7 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from data.pictures import list_pictures
-from data.reader import PictureReader, find_pictures
+from data.reader import PictureReader, channels_of_sides, find_pictures
 
 
 class UnalignedDataset:
@@ -16,12 +16,9 @@ class UnalignedDataset:
     """
 
     def __init__(self, opt: Namespace):
-        channels = (opt.input_nc, opt.output_nc)
-        if opt.direction == "BtoA":
-            channels = channels[::-1]
         self.A, self.B = (
             PictureReader(_pictures(opt, side), nc, opt)
-            for side, nc in zip("AB", channels, strict=True)
+            for side, nc in zip("AB", channels_of_sides(opt), strict=True)
         )
         self.readers = (self.A, self.B)
         self.serial = opt.serial_batches

@@ -38,15 +38,26 @@ def main() -> None:
         opt.dataroot = opt.dataroot or draw_pictures(opt)
         report = {"what": opt.what, "machine": machine(), "flags": extra, "size": opt.size}
         report |= {"train": train, "test": test, "data": data}[opt.what](opt, extra)
-    path = ROOT / "benchmarks" / f"{opt.label or opt.what}_{opt.size}.json"
+    write_report(f"{opt.label or opt.what}_{opt.size}", report)
+
+
+def write_report(name: str, report: dict) -> None:
+    """Keep raw figures as ``benchmarks/<name>.json``."""
+    path = ROOT / "benchmarks" / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(f"raw figures: {path.relative_to(ROOT)}")
 
 
-def parse() -> tuple[Namespace, list[str]]:
+def split_words() -> tuple[list[str], list[str]]:
+    """The words of the command line before and behind ``--``."""
     words = sys.argv[1:]
     split = words.index("--") if "--" in words else len(words)
+    return words[:split], words[split + 1 :]
+
+
+def parse() -> tuple[Namespace, list[str]]:
+    words, extra = split_words()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("train", "test", "data"))
     parser.add_argument("--size", type=int, default=256, help="pixels of a side")
@@ -58,7 +69,7 @@ def parse() -> tuple[Namespace, list[str]]:
     parser.add_argument("--peer", type=Path, help="another checkout with the same commands")
     parser.add_argument("--ours", default="", help="flags for our command alone")
     parser.add_argument("--label", default="", help="name of the file with the raw figures")
-    return parser.parse_args(words[:split]), words[split + 1 :]
+    return parser.parse_args(words), extra
 
 
 def draw_pictures(opt: Namespace) -> Path:

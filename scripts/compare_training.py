@@ -30,7 +30,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
-from benchmark import machine  # noqa: E402
+from benchmark import machine, split_words, write_report  # noqa: E402
 
 SHOW = ["--display_id", "0", "--no_html", "--print_freq", "5", "--num_threads", "0"]
 BINS = 20  # points of a loss curve in the report
@@ -48,15 +48,11 @@ def main() -> None:
         "machine": machine(), "seeds": opt.seeds, "flags": flags, "a": opt.a, "b": opt.b,
         "dataroot": str(opt.dataroot), "summary": summary(runs), "runs": runs,
     }  # fmt: skip
-    path = ROOT / "benchmarks" / f"compare_{opt.label}.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(f"raw figures: {path.relative_to(ROOT)}")
+    write_report(f"compare_{opt.label}", report)
 
 
 def parse() -> tuple[Namespace, list[str]]:
-    words = sys.argv[1:]
-    split = words.index("--") if "--" in words else len(words)
+    words, flags = split_words()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dataroot", type=Path, required=True, help="with paired test folders")
     parser.add_argument("--a", default="--precision fp32", help="flags of the side to trust")
@@ -65,7 +61,7 @@ def parse() -> tuple[Namespace, list[str]]:
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
     parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints")
     parser.add_argument("--label", required=True, help="name of the report")
-    return parser.parse_args(words[:split]), words[split + 1 :]
+    return parser.parse_args(words), flags
 
 
 def one_run(opt: Namespace, side: str, seed: int, flags: list[str]) -> dict:

@@ -8,7 +8,6 @@ many of them only change the memory layout, and the peak memory.
 """
 
 import argparse
-import json
 import re
 import statistics
 import sys
@@ -19,7 +18,9 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+
+from benchmark import write_report  # noqa: E402
 
 from models import create_model  # noqa: E402
 from options import TrainOptions  # noqa: E402
@@ -107,8 +108,7 @@ def main() -> None:
             row = {k: round(v, 3) if isinstance(v, float) else v for k, v in rows[-1].items()}
             print({k: v for k, v in row.items() if k != "blocks"}, flush=True)
     report = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__, "rows": rows}
-    path = ROOT / "benchmarks" / f"gpu_stages_{opt.size}.json"
-    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_report(f"gpu_stages_{opt.size}", report)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ class ImagePool:
         self.size = size
         self.count = 0  # how many pictures are stored
         self.random = random.Random(seed)
-        self.stored: Tensor | list | None = None  # (size + 1, C, H, W); the last row: a waste bin
-        self.sizes_differ = False  # then `stored` is a list of (C, H, W)
+        # (size + 1, C, H, W), the last row is a waste bin; where sizes differ a list of (C, H, W)
+        self.stored: Tensor | list[Tensor] | None = None
         self.plans: dict[int, Tensor] = {}  # by N: (4, N), see draw
 
     def draw(self, n: int, device: torch.device | str = "cpu") -> None:
@@ -54,7 +54,7 @@ class ImagePool:
             return fakes
         if self.stored is None:
             self.stored = fakes.new_zeros(self.size + 1, *fakes.shape[1:])
-        if self.sizes_differ or self.stored.shape[1:] != fakes.shape[1:]:
+        if isinstance(self.stored, list) or self.stored.shape[1:] != fakes.shape[1:]:
             return self._query_one(fakes)
         row, old, source, write = self.plans[len(fakes)]
         returned = torch.where(old.bool().view(-1, 1, 1, 1), self.stored[row], fakes[source])
@@ -64,8 +64,7 @@ class ImagePool:
 
     def _query_one(self, fake: Tensor) -> Tensor:
         """`query` for a single picture, where not all have the same size: a list instead."""
-        if not self.sizes_differ:
-            self.stored, self.sizes_differ = list(self.stored), True
+        self.stored = list(self.stored) if isinstance(self.stored, Tensor) else self.stored
         row, old, _, _ = self.plans[1][:, 0].tolist()
         returned = self.stored[row][None] if old else fake
         self.stored[row] = fake[0].nan_to_num(0.0, 1.0, -1.0)
@@ -82,8 +81,7 @@ class ImagePool:
         """Go on where the pool that gave ``state`` was. A smaller one keeps what finds a place."""
         self.random.setstate(_as_tuples(state["random"]))
         self.count, self.stored = min(state["count"], self.size), None
-        self.sizes_differ = isinstance(state["stored"], list)
-        if self.sizes_differ:
+        if isinstance(state["stored"], list):
             kept = [picture.to(device) for picture in state["stored"][: self.count]]
             self.stored = kept + [torch.empty(0)] * (self.size + 1 - self.count)
         elif state["stored"] is not None and self.size > 0:
