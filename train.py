@@ -117,7 +117,7 @@ class Run:
         self.watch = Stopwatch(self.runner.synchronize)
         self.visualizer = Visualizer(
             opt, public(opt), length=Length(self.plan.last, len(self.dataset)),
-            done=at.total_iters, epoch=at.epoch, sizes=state["logs"] if state else {},
+            done=at.total_iters, epoch=at.epoch, sizes=state["logs"] if state else None,
         )  # fmt: skip
         self.dataset.tell = self.say
         if state is None:

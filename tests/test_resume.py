@@ -156,12 +156,15 @@ def test_weights_alone_still_continue(stopped, tmp_path, data):
     for name in (LATEST, PREVIOUS, "train_opt.json"):
         (stopped / name).unlink()
     weights = torch.load(stopped / "latest_net_G_A.pth", weights_only=True)
+    log = (stopped / "loss_log.txt").read_text("utf-8")
     words = [*RUN, "--dataroot", data, "--epoch_count", "2", "--lr", "0"]
     done = ok(go_on(tmp_path, *words))
     assert done.stdout.startswith("resuming run at epoch 2, iteration 0")
     assert "from the networks alone" in done.stdout
     after = torch.load(stopped / "latest_net_G_A.pth", weights_only=True)
     assert all(torch.equal(value, after[key]) for key, value in weights.items())
+    assert (stopped / "loss_log.txt").read_text("utf-8").startswith(log)
+    assert len(losses(stopped)) == 15  # the ten of before, and those of epoch 2 once more
 
 
 def test_a_named_epoch_counts_more_than_the_state(stopped, tmp_path):

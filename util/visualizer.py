@@ -20,21 +20,31 @@ LOGS = ("losses.jsonl", "loss_log.txt")
 class Visualizer:
     """Shows one run; use it as a context manager, so that everything is closed at the end.
 
-    ``done`` pictures are behind it, in ``epoch`` and before; the logs go on after their first
-    ``sizes`` bytes (see `log_sizes`). On a terminal a bar shows losses, pictures/s and the time
-    left; elsewhere there are plain lines.
-    What cannot be written is told once: no display is worth a run.
+    ``done`` pictures are behind it, in ``epoch`` and before; a run that goes on keeps the first
+    ``sizes`` bytes of its logs (see `log_sizes`), or all of them for None. On a terminal a bar
+    shows losses, pictures/s and the time left; elsewhere there are plain lines. What cannot be
+    written is told once: no display is worth a run.
     """
 
     def __init__(
-        self, opt: Namespace, options: dict, *, length: Length, done: int, epoch: int, sizes: dict
+        self,
+        opt: Namespace,
+        options: dict,
+        *,
+        length: Length,
+        done: int,
+        epoch: int,
+        sizes: dict[str, int] | None,
     ):
         self.folder = Path(opt.checkpoints_dir) / opt.name
         self.told: set[str] = set()  # failures to write, and signs
-        self.history = History(self.folder / LOGS[0], sizes.get(LOGS[0], 0))
+        kept = self.log_sizes() if sizes is None else sizes
         self.log = self.folder / LOGS[1]
         if opt.continue_train:
-            cut_to(self.log, sizes.get(LOGS[1], 0))
+            self.history = History(self.folder / LOGS[0], kept.get(LOGS[0], 0))
+            cut_to(self.log, kept.get(LOGS[1], 0))
+        else:
+            self.history = History(self.folder / LOGS[0])
         total = length.epochs * length.pictures
         self.bar = tqdm(total=total, initial=done, unit=" pictures", disable=None, leave=False)
         self.page = None if opt.no_html else self._open_page(options, epoch, length)
