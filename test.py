@@ -59,7 +59,7 @@ def summary(opt: Namespace, text: str, dataset: Batches) -> str:
 
 def pictures_together(opt: Namespace) -> int:
     """How many pictures of a size to translate at once, where it does not change the results."""
-    if "batch_size" in opt.typed or (opt.norm == "batch" and not opt.eval):
+    if "batch_size" in opt.typed or opt.tile or (opt.norm == "batch" and not opt.eval):
         return opt.batch_size
     return 4
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from data.transforms import PREPROCESS
 from models import MODELS
 from models.networks import smallest_picture
+from models.networks.resnet import ResnetGenerator
 from models.schedules import LR_POLICIES, Plan
 from util.device import pick_device
 from util.errors import UserError
+from util.tiles import LEAST_OVERLAP
 
 
 def check(opt: Namespace) -> None:
@@ -136,6 +138,24 @@ def blocks_can_be_recomputed(opt: Namespace) -> str | None:
     return None
 
 
+def tiles_fit_the_network(opt: Namespace) -> str | None:
+    if opt.isTrain or not opt.tile:
+        return None
+    if not opt.netG.startswith("resnet"):
+        return f"--tile: --netG {opt.netG} looks at all of a picture for every pixel; leave it out"
+    if not (opt.no_dropout or opt.eval):
+        return "--tile: dropout differs from tile to tile; add --no_dropout or --eval"
+    for flag in ("tile", "overlap"):
+        if vars(opt)[flag] % ResnetGenerator.stride:
+            return f"--{flag} {vars(opt)[flag]}: give a multiple of {ResnetGenerator.stride}"
+    if not LEAST_OVERLAP <= opt.overlap <= opt.tile // 2:
+        return (
+            f"--overlap {opt.overlap}: give {LEAST_OVERLAP} pixels or more, that no seam is seen, "
+            f"and at most half of --tile {opt.tile}"
+        )
+    return None
+
+
 def one_gpu_a_process(opt: Namespace) -> str | None:
     if len(opt.gpu_ids) < 2:
         return None
@@ -165,6 +185,7 @@ RULES: tuple[Callable[[Namespace], str | None], ...] = (
     batches_have_one_size,
     there_is_something_to_train,
     blocks_can_be_recomputed,
+    tiles_fit_the_network,
     one_gpu_a_process,
     a_run_has_one_beginning,
 )

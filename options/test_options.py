@@ -6,7 +6,7 @@ from pathlib import Path
 
 from options.base_options import BaseOptions
 from util.checkpoint import load_options
-from util.flags import Flag, count_or_inf, real, switch
+from util.flags import Flag, count_or_inf, real, switch, whole
 
 #: What a training run says about its networks, and the scale of the pictures they know.
 REMEMBERED = ("netG", "ngf", "norm", "no_dropout", "input_nc", "output_nc", "crop_size")
@@ -26,6 +26,8 @@ class TestOptions(BaseOptions):
         "aspect_ratio": Flag(1.0, real(1e-3), "width of the written pictures, relative"),
         "phase": Flag("test", str, "test, or another pair of folders in the data set"),
         "contact_sheet": switch("write contact_sheet.png too: many results in one picture"),
+        "tile": Flag(0, whole(0), "translate in tiles of so many pixels, to save memory; 0: whole"),
+        "overlap": Flag(128, whole(0), "pixels that neighbouring tiles have in common"),
         "eval": switch("batch norm by its running values and no dropout"),
         "num_test": Flag(math.inf, count_or_inf, "translate at most so many pictures"),
     }

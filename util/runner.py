@@ -14,6 +14,7 @@ from util.capture import CapturedStep
 from util.compiling import compile_network
 from util.device import device_name, pick_device, pick_precision
 from util.guard import Guard
+from util.tiles import tile_network
 from util.winograd import use_winograd
 
 
@@ -33,7 +34,9 @@ class Runner:
         model.to(self.device, memory_format=torch.channels_last)
         on_gpu = self.device.type == "cuda"
         self._prepare_gpu(opt.isTrain and opt.deterministic) if on_gpu else self._prepare_cpu()
-        if opt.compile == "on" or (opt.compile == "auto" and on_gpu and _has_compiler()):
+        if not opt.isTrain and opt.tile:
+            self._tile(opt.tile, opt.overlap)
+        elif opt.compile == "on" or (opt.compile == "auto" and on_gpu and _has_compiler()):
             self._compile()
         self.guard = Guard(model.optimizers, self.device)
         self.answers_at_once = not on_gpu  # there is no queue of work to wait for
@@ -106,6 +109,11 @@ class Runner:
         for optimizer in self.model.optimizers.values():
             for group in optimizer.param_groups:
                 group.update(how)
+
+    def _tile(self, tile: int, overlap: int) -> None:
+        for net in self.model.networks.values():
+            tile_network(net, tile, overlap)
+        self.how.append(f"in tiles of {tile}×{tile}, not compiled")
 
     def _compile(self) -> None:
         if self.model.differentiates_twice:

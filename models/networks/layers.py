@@ -5,19 +5,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class InstanceNorm2d(nn.Module):
+class InstanceNorm2d(nn.InstanceNorm2d):
     """Each channel of each picture to mean 0 and variance 1, without parameters or running values.
 
-    Ulyanov et al., 2016, eq. 4. It stands in for `torch.nn.InstanceNorm2d`, whose input gradient
-    is wrong when the batch is 1 and the incoming gradient is channels-last (seen up to torch
-    2.15), and which turns channels-last pictures into contiguous ones. For one picture the
-    statistics of the batch *are* those of the instance, so batch norm, picture by picture,
-    computes the same thing and keeps the layout. A compiler gets the formula itself.
+    Ulyanov et al., 2016, eq. 4. The input gradient of `torch.nn.InstanceNorm2d` itself is wrong
+    when the batch is 1 and the incoming gradient is channels-last (seen up to torch 2.15), and it
+    turns channels-last pictures into contiguous ones. For one picture the statistics of the batch
+    *are* those of the instance, so batch norm, picture by picture, computes the same thing and
+    keeps the layout. A compiler gets the formula itself.
     """
-
-    def __init__(self, num_features: int, eps: float = 1e-5):
-        super().__init__()
-        self.num_features, self.eps = num_features, eps
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W) → the same
         if torch.compiler.is_compiling():
@@ -26,9 +22,6 @@ class InstanceNorm2d(nn.Module):
             F.batch_norm(one, None, None, training=True, eps=self.eps) for one in x.split(1)
         ]
         return pictures[0] if len(pictures) == 1 else torch.cat(pictures)
-
-    def extra_repr(self) -> str:
-        return f"{self.num_features}, eps={self.eps}"
 
 
 def normalise(x: Tensor, eps: float) -> Tensor:
