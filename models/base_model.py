@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from models.losses import GAN_LOSSES
 from util import checkpoint
+from util.averages import MARK, average_of, follow
 from util.errors import UserError
 from util.flags import Flag
 from util.image_pool import ImagePool
@@ -41,6 +42,9 @@ class BaseModel:
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.owned: dict[str, list[str]] = {}  # optimizer → the networks whose weights it moves
         self.pools: dict[str, ImagePool] = {}
+        self.averages: dict[str, nn.Module] = {}  # of the generators, with --ema
+        self.decay = opt.ema if self.training else 0.0
+        self.mark = MARK if opt.ema and not self.training else ""  # of the weights to load
         self.inputs: dict[str, Tensor] = {}  # the current batch, (N, C, H, W) in [-1, 1]
         self.losses: dict[str, Tensor] = {}  # scalars of the last step, on the device
         self.visuals: dict[str, Tensor] = {}  # pictures of the last step or test, (N, C, H, W)
@@ -77,6 +81,8 @@ class BaseModel:
             self.load_networks(suffix)
         elif load and opt.init_from:
             self._start_from(Path(opt.init_from), suffix)
+        if self.decay:
+            self._begin_averages(suffix if load and opt.continue_train else None)
         self.print_networks(opt.verbose)
         return self
 
@@ -90,6 +96,24 @@ class BaseModel:
         fresh = [name for name in self.networks if name not in found]
         print(f"starting from {folder}, {suffix}: {', '.join(found)}"
               + (f"; drawn anew: {', '.join(fresh)}" if fresh else ""))  # fmt: skip
+
+    def _begin_averages(self, suffix: str | None) -> None:
+        """Of what the optimizer G moves; from files, where ``suffix`` names some."""
+        self.averages = {name: average_of(self.networks[name]) for name in self.owned["G"]}
+        for name, net in self.averages.items():
+            file = self.weights_file(suffix, name + MARK)
+            if suffix is not None and file.is_file():
+                checkpoint.load_weights(net, file)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, the averages stand in for their networks."""
+        networks = self.networks
+        self.networks = networks | self.averages
+        try:
+            yield
+        finally:
+            self.networks = networks
 
     def add_optimizer(self, name: str, owned: list[str], lr: float, beta1: float) -> None:
         """Adam for the weights of the networks ``owned``; `update` knows it as ``name``."""
@@ -121,6 +145,8 @@ class BaseModel:
                 value = loss()
             value.backward()
         self.optimizers[name].step()
+        for net in self.averages.keys() & set(self.owned[name]):
+            follow(self.averages[net], self.networks[net], self.decay)
 
     def set_learning_rate(self, rate: float) -> None:
         """The rate of every optimizer from the next step on."""
@@ -162,7 +188,7 @@ class BaseModel:
 
     def to(self, *where, **how) -> BaseModel:
         """Move all networks, as `torch.nn.Module.to` does."""
-        for net in self.networks.values():
+        for net in (*self.networks.values(), *self.averages.values()):
             net.to(*where, **how)
         return self
 
@@ -196,12 +222,18 @@ class BaseModel:
                 for name, optimizer in self.optimizers.items()
             },
             "pools": {name: pool.state_dict() for name, pool in self.pools.items()},
+            "averages": {name: net.state_dict() for name, net in self.averages.items()},
         }
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on where the model that gave ``state`` was. It must have the same networks."""
+        """Go on where the model that gave ``state`` was. It must have the same networks.
+
+        Averages that are new begin with the networks of ``state``.
+        """
         for name, net in self.networks.items():
             net.load_state_dict(state["networks"][name])
+        for name, net in self.averages.items():
+            net.load_state_dict(state.get("averages", {}).get(name, state["networks"][name]))
         for name, optimizer in self.optimizers.items():
             restore_optimizer(optimizer, self._weights_of(name), state["optimizers"][name])
         weight = next(next(iter(self.networks.values())).parameters())
@@ -219,9 +251,12 @@ class BaseModel:
     # --- files --------------------------------------------------------------------------------
 
     def save_networks(self, suffix: str | int) -> None:
-        """Write ``<suffix>_net_<name>.pth`` for every network, each a plain state dict."""
-        for name, net in self.networks.items():
-            checkpoint.save_weights(net.state_dict(), self.weights_file(suffix, name))
+        """Write ``<suffix>_net_<name>.pth`` for every network, each a plain state dict.
+
+        The averages go to ``<suffix>_net_<name>_ema.pth``.
+        """
+        for name, weights in checkpoint.exports(self.state_dict()).items():
+            checkpoint.save_weights(weights, self.weights_file(suffix, name))
 
     def load_networks(self, suffix: str | int) -> None:
         """Read what `save_networks` wrote. Raises `UserError` for absent or foreign files."""
@@ -238,7 +273,7 @@ class BaseModel:
 
     def weights_file(self, suffix: str | int, name: str) -> Path:
         """Where the weights of the network ``name`` lie."""
-        return self.folder / f"{suffix}_net_{name}.pth"
+        return self.folder / f"{suffix}_net_{name}{self.mark}.pth"
 
     def print_networks(self, verbose: bool) -> None:
         """A line for every network; ``verbose`` prints its layers as well."""

@@ -28,6 +28,7 @@ class TestOptions(BaseOptions):
         "contact_sheet": switch("write contact_sheet.png too: many results in one picture"),
         "tile": Flag(0, whole(0), "translate in tiles of so many pixels, to save memory; 0: whole"),
         "overlap": Flag(128, whole(0), "pixels that neighbouring tiles have in common"),
+        "ema": switch("use the moving average of the generator, from a training with --ema"),
         "eval": switch("batch norm by its running values and no dropout"),
         "num_test": Flag(math.inf, count_or_inf, "translate at most so many pictures"),
     }

@@ -59,6 +59,7 @@ class TrainOptions(BaseOptions):
         "n_epochs_decay": Flag(100, whole(0), "epochs in which it falls to zero"),
         "beta1": Flag(0.5, real(0, below=1), "momentum of Adam"),
         "lr": Flag(0.0002, real(0), "learning rate of Adam"),
+        "ema": Flag(0.0, real(0, below=1), "decay of the generators' moving average; 0 for none"),
         "gan_mode": choice("lsgan", GAN_LOSSES, "objective of the discriminators"),
         "pool_size": Flag(50, whole(0), "past fakes kept for the discriminators"),
         "lr_policy": choice("linear", LR_POLICIES, "how the learning rate falls"),

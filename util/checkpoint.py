@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from util.averages import MARK
 from util.errors import UserError
 from util.files import write_atomically, write_text
 
@@ -29,6 +30,12 @@ def _portable(value: Tensor) -> Tensor:
     """Nothing is copied that is portable already."""
     value = value.detach().to("cpu", torch.float32 if value.is_floating_point() else value.dtype)
     return value.contiguous()
+
+
+def exports(model: dict) -> dict[str, dict[str, Tensor]]:
+    """What of a model's state goes into files of its own: the name in the file → weights."""
+    averages = model.get("averages", {})
+    return {**model["networks"], **{name + MARK: weights for name, weights in averages.items()}}
 
 
 def prune_weights(folder: Path, keep: float) -> None:

@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from util.background import Background
-from util.checkpoint import prune_weights, save_weights
+from util.checkpoint import exports, prune_weights, save_weights
 from util.errors import UserError
 from util.progress import Progress
 from util.run_state import (
@@ -99,7 +99,7 @@ class Keeper:
         """The state comes last: where it says that something is done, the exports are there."""
         refuse_nonfinite(state)
         for suffix in suffixes:
-            for name, weights in state["model"]["networks"].items():
+            for name, weights in exports(state["model"]).items():
                 save_weights(weights, self.folder / f"{suffix}_net_{name}.pth")
         prune_weights(self.folder, self.keep_last)
         save_state(self.folder, state, keep=self.keep)

@@ -42,7 +42,8 @@ def peak_bytes(device: torch.device) -> int:
 
 def report(model, device: torch.device) -> str:
     """The peak in one line, by part: what is allocated all the time, and the rest."""
-    weights = [w for net in model.networks.values() for w in net.parameters()]
+    networks = (*model.networks.values(), *model.averages.values())
+    weights = [weight for net in networks for weight in net.parameters()]
     states = [
         value
         for optimizer in model.optimizers.values()

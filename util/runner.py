@@ -10,6 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from util.averages import MARK
 from util.capture import CapturedStep
 from util.compiling import compile_network
 from util.device import device_name, pick_device, pick_precision
@@ -63,9 +64,23 @@ class Runner:
         """`test` on every batch, in the middle of a training, of which nothing changes by it."""
         self.model.eval()
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            samples = [self.test(batch) for batch in batches]
+            samples = [self._beside_averages(batch) for batch in batches]
         self.model.train()
         return samples
+
+    def _beside_averages(self, batch: dict) -> dict[str, Tensor]:
+        """`test`, and after every translation what the averaged generators make of it."""
+        visuals = self.test(batch)
+        if not self.model.averages:
+            return visuals
+        with self.model.averaged():
+            averaged = self.test(batch)
+        both: dict[str, Tensor] = {}
+        for label, picture in visuals.items():
+            both[label] = picture
+            if label in self.model.translations():
+                both[label + MARK] = averaged[label]
+        return both
 
     def synchronize(self) -> None:
         """Wait until the device has done all it was given."""
@@ -88,7 +103,7 @@ class Runner:
         }
 
     def _prepare_cpu(self) -> None:
-        for net in self.model.networks.values():
+        for net in (*self.model.networks.values(), *self.model.averages.values()):
             use_winograd(net)
         self._configure_optimizers(fused=True)
 
