@@ -6,12 +6,12 @@
 """
 
 from argparse import Namespace
+from itertools import chain
 from pathlib import Path
 
 from tqdm import tqdm
 
 from data import create_dataset
-from data.batches import Batches
 from models import create_model
 from options import TestOptions
 from options.base_options import describe
@@ -19,6 +19,7 @@ from util.device import prepare_process
 from util.errors import polite_errors
 from util.files import write_text
 from util.memory import report, told_when_full
+from util.processes import here, joined
 from util.results_page import ResultsPage
 from util.runner import Runner
 
@@ -34,26 +35,35 @@ def test(opt: Namespace) -> None:
     runner = Runner(model, opt)
     model.train(not opt.eval)
 
-    bar = tqdm(total=len(dataset), unit=" pictures", disable=None, leave=False)
+    world = here()
+    quiet = None if world.first else True
+    bar = tqdm(total=len(dataset), unit=" pictures", disable=quiet, leave=False)
     there, done = len(dataset.dataset) + len(dataset.broken), 0
     with told_when_full(opt), bar, open_page(opt, model.translations()) as page:
-        for batch in dataset:
+        for batch in dataset.in_turn():
+            if "A" not in batch:  # another process has it
+                page.pass_over(model.sources_in(batch))
+                continue
             page.add(runner.test(batch), model.get_image_paths())
-            bar.update(len(batch["A"]))
+            bar.update(world.size * len(batch["A"]))
             done += len(batch["A"])
-    print(summary(opt, f"{done} of {there} images written to {page.index}", dataset))
-    write_text(model.folder / "test_opt.txt", describe(opt) + "\n")
+    (done,) = world.total([done])
+    broken = set(chain.from_iterable(world.gather(list(dataset.broken))))
+    if world.first:
+        text = f"{done:.0f} of {there} images written to {page.index}"
+        print(summary(opt, text, len(dataset) < len(dataset.dataset), len(broken)))
+        write_text(model.folder / "test_opt.txt", describe(opt) + "\n")
     if opt.report_memory:
         print(report(model, runner.device))
 
 
-def summary(opt: Namespace, text: str, dataset: Batches) -> str:
+def summary(opt: Namespace, text: str, limited: bool, broken: int) -> str:
     """The last line: what was written, and why it is not all."""
     why = []
-    if len(dataset) < len(dataset.dataset):
+    if limited:
         why.append(f"limited by --num_test {opt.num_test}")
-    if dataset.broken:
-        why.append(f"{len(dataset.broken)} could not be read")
+    if broken:
+        why.append(f"{broken} could not be read")
     return text + (f" ({', '.join(why)})" if why else "")
 
 
@@ -80,5 +90,5 @@ def open_page(opt: Namespace, pairs: dict[str, str]) -> ResultsPage:
 
 
 if __name__ == "__main__":
-    with polite_errors():
+    with polite_errors(), joined():
         test(TestOptions().parse())

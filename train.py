@@ -9,7 +9,9 @@
 import sys
 import time
 from argparse import Namespace
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 
 from data import create_dataset, create_samples
@@ -26,14 +28,17 @@ from util.history import Record
 from util.keeper import Keeper, how_to_go_on
 from util.lock import RunLock
 from util.memory import report, told_when_full
+from util.processes import here, job, joined, portions
 from util.progress import Length
 from util.randomness import random_state, restore_random_state, seed_everything
+from util.run_state import snapshot
 from util.runner import Runner
 from util.signals import StopRequest
 from util.stopwatch import Stopwatch
-from util.visualizer import Visualizer
+from util.visualizer import Silence, Visualizer
 
 FIRST_JUDGEMENT = 1000  # pictures; before, every training looks as if it went wrong
+FAR = 1_000_003  # between the seeds of two processes
 FIXED_PICTURES = 4  # shown again and again, so that epochs can be compared
 NETWORKS_ONLY = (
     "note: from the networks alone; optimizers, image pools and random numbers start anew, "
@@ -48,7 +53,7 @@ ANOTHER_RUN = (
 def train(opt: Namespace) -> None:
     """The story of a run: for every epoch, for every batch, one step; and now and then a look."""
     prepare_process()
-    with told_when_full(opt), RunLock(Path(opt.checkpoints_dir) / opt.name), Run(opt) as run:
+    with told_when_full(opt), lock(opt), Run(opt) as run:
         for _ in run.epochs():
             for batch in run.batches():
                 run.step(batch)
@@ -58,7 +63,7 @@ def train(opt: Namespace) -> None:
                     run.show_pictures()
                 if run.progress.passed(opt.update_html_freq):
                     run.update_page()
-                if run.progress.passed(opt.save_latest_freq) or run.keeper.is_due():
+                if run.progress.passed(opt.save_latest_freq) or run.save_is_due:
                     run.save_latest()
                 if run.stop.received:
                     run.leave()
@@ -68,27 +73,39 @@ def train(opt: Namespace) -> None:
         print(report(run.model, run.runner.device))
 
 
+def lock(opt: Namespace) -> AbstractContextManager:
+    """One job at a time trains a name; of its processes the first one sees to it."""
+    return RunLock(Path(opt.checkpoints_dir) / opt.name) if here().first else nullcontext()
+
+
 class Run:
-    """What a run is made of; its methods are the sentences of the story above."""
+    """What a run is made of; its methods are the sentences of the story above.
+
+    Of several processes each has one; the first writes, prints and shows.
+    """
 
     def __init__(self, opt: Namespace):
-        self.opt = opt
+        self.opt, self.world = opt, here()
         self.folder = Path(opt.checkpoints_dir) / opt.name
         self.plan = Plan(opt.n_epochs, opt.n_epochs_decay, opt.lr_decay_iters)
         self.keeper = Keeper(self.folder, opt.keep_last, opt.save_minutes)
-        state, self.progress = self.keeper.starting_point(opt, self.plan.last)
+        state, self.progress = self.keeper.starting_point(opt, self.plan.last, self.world)
         self.announce(state)
         self.dataset = create_dataset(opt)
         check_pictures(opt, self.dataset.sides())
-        self.fixed = list(create_samples(opt, FIXED_PICTURES))
+        self.fixed = list(create_samples(opt, FIXED_PICTURES)) if self.world.first else []
         print(describe(opt))
         print(f"The number of training images = {len(self.dataset)}")
         if self.dataset.cached_bytes:
             print(f"keeping scaled pictures in memory: {self.dataset.cached_bytes / 1e6:.0f} MB")
         seed_everything(opt.seed)
-        self.model = create_model(opt).setup(opt, load=state is None)
+        # What files hold the others get from the first one.
+        self.model = create_model(opt).setup(opt, load=state is None and self.world.first)
+        if not self.world.first:
+            seed_everything(opt.seed + self.world.rank * FAR)
         self.runner = Runner(self.model, opt)
-        self.stop = StopRequest()
+        self.stop = StopRequest(patient=self.world.joined)
+        self.save_is_due = False
         self.begin(state)
 
     def announce(self, state: dict | None) -> None:
@@ -104,25 +121,33 @@ class Run:
 
     def begin(self, state: dict | None) -> None:
         """Put everything into its place, and write the first files."""
-        opt, at = self.opt, self.progress
+        at = self.progress
         if state is not None:
             self.model.load_state_dict(state["model"])
-            restore_random_state(state["random"])
+            if state["random"]:
+                restore_random_state(state["random"])
         if at.total_iters == 0:
             at.total_iters = (at.epoch - 1) * len(self.dataset)
-        remove_leftovers(self.folder)
-        if not opt.continue_train and (old := self.keeper.replaces_another_run()):
-            print(ANOTHER_RUN.format(folder=self.folder, old=old))
-        save_options(self.folder, public(opt), describe(opt))
         self.watch = Stopwatch(self.runner.synchronize)
-        self.visualizer = Visualizer(
-            opt, public(opt), length=Length(self.plan.last, len(self.dataset)),
-            done=at.total_iters, epoch=at.epoch, sizes=state["logs"] if state else None,
-        )  # fmt: skip
+        self.visualizer = self.open_files(state["logs"] if state else None)
         self.dataset.tell = self.say
         if state is None:
             self.save([])
             self.keeper.finish()  # a disk that is full is known now; and nobody forks meanwhile
+
+    def open_files(self, sizes: dict[str, int] | None) -> Visualizer | Silence:
+        """Put the folder of the run in order; the logs go on after so many bytes."""
+        opt, at = self.opt, self.progress
+        if not self.world.first:
+            return Silence()
+        remove_leftovers(self.folder)
+        if not opt.continue_train and (old := self.keeper.replaces_another_run()):
+            print(ANOTHER_RUN.format(folder=self.folder, old=old))
+        save_options(self.folder, public(opt), describe(opt))
+        return Visualizer(
+            opt, public(opt), length=Length(self.plan.last, len(self.dataset)),
+            done=at.total_iters, epoch=at.epoch, sizes=sizes,
+        )  # fmt: skip
 
     def __enter__(self) -> "Run":
         self.stop.__enter__()
@@ -157,17 +182,21 @@ class Run:
         return self.watch.waits(self.dataset)
 
     def step(self, batch: dict) -> None:
-        self.runner.step(batch)
-        pictures = len(batch["A"])
+        left = len(self.dataset) - self.progress.iters
+        pictures = min(left, self.opt.batch_size * self.world.size)
+        own = portions(pictures, self.world.size)[self.world.rank]
+        self.runner.step(batch, share=own / pictures)
         self.progress.add(pictures)
         self.watch.add(pictures)
         self.visualizer.advance(pictures)
         if self.runner.answers_at_once:
             self.check_numbers()
+        due = self.world.first and self.keeper.is_due()
+        (self.save_is_due,) = self.stop.agree(self.world.most, due)
 
     def check_numbers(self) -> None:
         """Stop where more updates had to be left out than allowed; tell of every one."""
-        problem = self.runner.problem(self.model.get_current_losses)
+        problem = self.runner.problem()
         if problem is None:
             return
         at, allowed = self.progress, self.opt.skip_nonfinite
@@ -184,7 +213,7 @@ class Run:
         )
 
     def show_losses(self) -> None:
-        at, rates, losses = self.progress, self.watch.read(), self.model.get_current_losses()
+        at, rates, losses = self.progress, self.watch.read(), self.runner.losses()
         at_rate = self.learning_rate()
         self.visualizer.show_losses(
             Record(at.epoch, at.iters, at.total_iters, at_rate, rates.time, rates.data, losses)
@@ -224,7 +253,9 @@ class Run:
     def save(self, suffixes: list[str]) -> None:
         """Keep the whole state, and the networks under these names too."""
         with self.watch.pause():
-            self.keeper.save(self.state(), suffixes)
+            others = self.world.gather(self.own_state())[1:]
+            if self.world.first:
+                self.keeper.save({**self.state(), "others": others}, suffixes)
         if problem := self.keeper.problem():
             self.say(f"warning: {problem}")
 
@@ -233,11 +264,18 @@ class Run:
         return {
             "options": public(self.opt), "progress": asdict(self.progress),
             "model": self.model.state_dict(), "random": random_state(),
-            "logs": self.visualizer.log_sizes(),
+            "logs": self.visualizer.log_sizes(), "job": job(),
         }  # fmt: skip
 
+    def own_state(self) -> dict:
+        """What is not the same in all processes."""
+        if self.world.first:
+            return {}
+        return snapshot({"pools": self.model.state_dict()["pools"], "random": random_state()})
+
     def tell_of_broken_pictures(self) -> None:
-        broken = sorted(map(printable, self.dataset.broken))
+        everywhere = chain.from_iterable(self.world.gather(list(self.dataset.broken)))
+        broken = sorted(map(printable, set(everywhere)))
         if broken:
             names = ", ".join(broken[:10]) + (", …" if len(broken) > 10 else "")
             self.say(f"files that could not be read and were left out: {len(broken)} ({names})")
@@ -256,5 +294,5 @@ class Run:
 
 
 if __name__ == "__main__":
-    with polite_errors():
+    with polite_errors(), joined():
         train(TrainOptions().parse())

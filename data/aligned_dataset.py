@@ -35,6 +35,11 @@ class AlignedDataset:
         """The size of the pictures in item ``index``."""
         return self.A.size(index)
 
+    def paths(self, index: int) -> dict[str, str]:
+        """The file of item ``index``, for both sides."""
+        path = str(self.A.paths[index])
+        return {"A_paths": path, "B_paths": path}
+
     def get(self, index: int, rng: random.Random) -> dict:
         """Item ``index``, all that is random in it taken from ``rng``."""
         state = rng.getstate()

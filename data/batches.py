@@ -6,6 +6,7 @@ import random
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
+from itertools import accumulate
 from typing import Protocol
 
 import torch
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader, Sampler
 from data.reader import PictureReader
 from data.transforms import PREPROCESS, to_range
 from util.errors import UserError, printable
+from util.processes import here, portions
 from util.signals import leave_signals_to_the_parent
 
 Key = tuple[int, int]  # epoch, index
@@ -33,6 +35,9 @@ class PictureDataset(Protocol):
     def get(self, index: int, rng: random.Random) -> dict:
         """Item ``index``; whatever is random about it comes from ``rng``."""
 
+    def paths(self, index: int) -> dict[str, str]:
+        """The files of item ``index``, which must be in order, as in the item."""
+
 
 class Batches:
     """An iterable over the batches of one epoch; ``len`` is the number of pictures in it.
@@ -51,15 +56,17 @@ class Batches:
         if opt.isTrain:
             shuffle = not opt.serial_batches
             crops = PREPROCESS[opt.preprocess].crops
-            parcel = opt.batch_size * (max(1, PARCEL // opt.batch_size) if crops else 1)
-            self.sampler = EpochSampler(self.count, parcel, opt.seed, shuffle)
+            parcel = max(1, PARCEL // opt.batch_size) if crops else 1
+            self.sampler = EpochSampler(self.count, opt.batch_size, parcel, opt.seed, shuffle)
+            parcel *= opt.batch_size
         else:
             sizes = [dataset.size(index) for index in range(self.count)]
             parcel = opt.batch_size
             self.sampler = SizeSampler(sizes, parcel)
         self.batch_size = opt.batch_size
         self.pinned = bool(opt.gpu_ids) and torch.cuda.is_available()
-        workers = min(opt.num_threads, available_cores(), -(-self.count // parcel))
+        cores = max(1, available_cores() // here().local_size)
+        workers = min(opt.num_threads, cores, -(-self.count // parcel))
         self.loader = DataLoader(
             _Items(dataset, opt.seed, leave_out=not (opt.isTrain or opt.strict_data)),
             batch_sampler=self.sampler,
@@ -92,10 +99,23 @@ class Batches:
 
     def __iter__(self) -> Iterator[dict]:
         for parcel in self.loader:
-            if "error" in parcel:
-                raise UserError(parcel["error"])
-            self._note(parcel.pop("broken"))
-            yield from split(parcel, self.batch_size, self.pinned)
+            yield from self._unpacked(parcel)
+
+    def in_turn(self) -> Iterator[dict]:
+        """The batches of all processes in order, when not training; of others' the file names."""
+        parcels, world = iter(self.loader), here()
+        for number, keys in enumerate(self.sampler.batches):
+            if number % world.size == world.rank:
+                yield from self._unpacked(next(parcels))
+            else:
+                names = [self.dataset.paths(index) for _, index in keys]
+                yield {name: [item[name] for item in names] for name in names[0]}
+
+    def _unpacked(self, parcel: dict) -> Iterator[dict]:
+        if "error" in parcel:
+            raise UserError(parcel["error"])
+        self._note(parcel.pop("broken"))
+        yield from split(parcel, self.batch_size, self.pinned)
 
     def close(self) -> None:
         """End the worker processes; nothing can be read any more.
@@ -121,11 +141,18 @@ class Batches:
 
 
 class EpochSampler(Sampler[list[Key]]):
-    """The keys of an epoch, every index once, in parcels of so many."""
+    """The keys of an epoch that this process takes, in parcels of so many batches.
 
-    def __init__(self, n: int, parcel: int, seed: int, shuffle: bool):
-        self.n, self.parcel, self.seed, self.shuffle = n, parcel, seed, shuffle
+    All processes together take every index once, in the order in which one alone would with
+    batches as large as theirs together. Where the last pictures are fewer than the processes,
+    those that have none left stand by with one of the others', which does not count.
+    """
+
+    def __init__(self, n: int, batch_size: int, parcel: int, seed: int, shuffle: bool):
+        self.n, self.batch_size, self.parcel = n, batch_size, parcel * batch_size
+        self.seed, self.shuffle = seed, shuffle
         self.epoch, self.start = 1, 0
+        self.world = here()
 
     def order(self) -> list[int]:
         """All indices in the order of this epoch."""
@@ -134,17 +161,31 @@ class EpochSampler(Sampler[list[Key]]):
             random.Random(f"{self.seed} {self.epoch}").shuffle(indices)
         return indices
 
+    def own(self) -> list[int]:
+        """The indices that are left of this epoch for this process, in order."""
+        indices, (rank, size) = self.order()[self.start :], (self.world.rank, self.world.size)
+        together = self.batch_size * size
+        whole = len(indices) // together * together
+        own = [index for i, index in enumerate(indices[:whole])
+               if i // self.batch_size % size == rank]  # fmt: skip
+        rest = indices[whole:]
+        ends = [0, *accumulate(portions(len(rest), size))]
+        return own + (rest[ends[rank] : ends[rank + 1]] or rest[:1])
+
     def __iter__(self) -> Iterator[list[Key]]:
-        keys = [(self.epoch, index) for index in self.order()[self.start :]]
+        keys = [(self.epoch, index) for index in self.own()]
         for first in range(0, len(keys), self.parcel):
             yield keys[first : first + self.parcel]
 
     def __len__(self) -> int:
-        return -(-(self.n - self.start) // self.parcel)
+        return -(-len(self.own()) // self.parcel)
 
 
 class SizeSampler(Sampler[list[Key]]):
-    """Every index once, in order, in batches of equal size: ``sizes`` are those of the pictures."""
+    """Every index once, in order, in batches of equal size: ``sizes`` are those of the pictures.
+
+    ``batches`` are those of all processes, which take turns.
+    """
 
     def __init__(self, sizes: list[tuple], batch_size: int):
         groups: dict[tuple, list[Key]] = {}
@@ -156,11 +197,16 @@ class SizeSampler(Sampler[list[Key]]):
             for first in range(0, len(keys), batch_size)
         ]
 
+    def own(self) -> list[list[Key]]:
+        """The batches of this process."""
+        world = here()
+        return self.batches[world.rank :: world.size]
+
     def __iter__(self) -> Iterator[list[Key]]:
-        return iter(self.batches)
+        return iter(self.own())
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return len(self.own())
 
 
 class _Items(torch.utils.data.Dataset):

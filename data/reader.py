@@ -14,6 +14,7 @@ from data.cache import PictureCache, Size, fits_in_memory
 from data.pictures import extensions, list_pictures, picture_sizes, read_picture
 from data.transforms import PREPROCESS
 from util.errors import UserError
+from util.processes import here
 
 TOLERATED = 0.1  # share of the pictures of a folder that may be broken
 STRICT = "mend or remove the file, or leave out --strict_data"
@@ -129,7 +130,9 @@ class PictureReader:
 
     def _open_cache(self, channels: int) -> PictureCache | None:
         nbytes = sum(width * height * channels for width, height in self.sizes)
-        return PictureCache(self.sizes, channels) if fits_in_memory(nbytes) else None
+        # Every process of a job has one.
+        fits = fits_in_memory(nbytes * here().local_size)
+        return PictureCache(self.sizes, channels) if fits else None
 
 
 def channels_of_sides(opt: Namespace) -> tuple[int, int]:

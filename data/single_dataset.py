@@ -32,6 +32,10 @@ class SingleDataset:
         """The size of the picture in item ``index``."""
         return self.A.size(index)
 
+    def paths(self, index: int) -> dict[str, str]:
+        """The file of item ``index``."""
+        return {"A_paths": str(self.A.paths[index])}
+
     def get(self, index: int, rng: random.Random) -> dict:
         """Item ``index``, all that is random in it taken from ``rng``."""
         A, path = self.A.read(index, rng)

@@ -35,6 +35,11 @@ class UnalignedDataset:
         """The sizes of the pictures in item ``index``, which must be in order."""
         return self.A.size(index % len(self.A)), self.B.size(index % len(self.B))
 
+    def paths(self, index: int) -> dict[str, str]:
+        """The files of item ``index``, which must be in order."""
+        A, B = self.A.paths, self.B.paths
+        return {"A_paths": str(A[index % len(A)]), "B_paths": str(B[index % len(B)])}
+
     def get(self, index: int, rng: random.Random) -> dict:
         """Item ``index``, all that is random in it taken from ``rng``."""
         a = index % len(self.A)

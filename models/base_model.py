@@ -49,7 +49,10 @@ class BaseModel:
         self.losses: dict[str, Tensor] = {}  # scalars of the last step, on the device
         self.visuals: dict[str, Tensor] = {}  # pictures of the last step or test, (N, C, H, W)
         self.paths: dict[str, list[str]] = {}  # the files they came from
-        self.precision: Callable[[], AbstractContextManager] = nullcontext  # set by the runner
+        # Set by the runner: the number format, and what this process's part of a batch weighs.
+        self.precision: Callable[[], AbstractContextManager] = nullcontext
+        self.share: Tensor | None = None
+        self.stands_by = False  # it weighs nothing
 
     # --- what a subclass says -----------------------------------------------------------------
 
@@ -70,7 +73,12 @@ class BaseModel:
         """
         first, second = ("A", "B") if self.direction == "AtoB" else ("B", "A")
         self.inputs = {"real_A": self.place(batch[first]), "real_B": self.place(batch[second])}
-        self.paths = {
+        self.paths = self.paths_in(batch)
+
+    def paths_in(self, batch: dict) -> dict[str, list[str]]:
+        """The files of a batch by the name of the input that they become."""
+        first, second = ("A", "B") if self.direction == "AtoB" else ("B", "A")
+        return {
             "real_A": batch.get(f"{first}_paths", []), "real_B": batch.get(f"{second}_paths", [])
         }  # fmt: skip
 
@@ -127,15 +135,16 @@ class BaseModel:
         self.step()
 
     def draw(self) -> None:
-        """Decide all that is random in the next step."""
+        """Decide all that is random in the next step; what weighs nothing leaves no traces."""
         pictures = next(iter(self.inputs.values()))
         for pool in self.pools.values():
-            pool.draw(len(pictures), pictures.device)
+            pool.draw(len(pictures), pictures.device, passes=self.stands_by)
 
     def update(self, name: str, *losses: Callable[[], Tensor]) -> None:
         """Move one optimizer's weights down the gradient of the sum; all others stand still.
 
-        Each loss is computed and differentiated by itself, so that only one needs memory.
+        Each loss is computed and differentiated by itself, so that only one needs memory. Its
+        gradient is multiplied by ``share``, where there is one.
         """
         for net, module in self.networks.items():
             module.requires_grad_(net in self.owned[name])
@@ -143,7 +152,7 @@ class BaseModel:
         for loss in losses:
             with self.precision():
                 value = loss()
-            value.backward()
+            value.backward(self.share)
         self.optimizers[name].step()
         for net in self.averages.keys() & set(self.owned[name]):
             follow(self.averages[net], self.networks[net], self.decay)
@@ -181,6 +190,11 @@ class BaseModel:
     def get_image_paths(self) -> dict[str, list[str]]:
         """The file that each picture of `get_current_visuals` is made from."""
         return {label: self.paths[self.sources[label]] for label in self.visuals}
+
+    def sources_in(self, batch: dict) -> dict[str, list[str]]:
+        """The same for a batch of which only the file names are known."""
+        paths = self.paths_in(batch)
+        return {label: paths[source] for label, source in self.sources.items()}
 
     def translations(self) -> dict[str, str]:
         """Label of a translation → label of the picture it is made from."""
@@ -238,7 +252,8 @@ class BaseModel:
             restore_optimizer(optimizer, self._weights_of(name), state["optimizers"][name])
         weight = next(next(iter(self.networks.values())).parameters())
         for name, pool in self.pools.items():
-            pool.load_state_dict(state["pools"][name], weight.device)
+            if name in state["pools"]:  # a process that was not there before begins without
+                pool.load_state_dict(state["pools"][name], weight.device)
 
     def _weights_of(self, optimizer: str) -> dict[str, Tensor]:
         """The weights that an optimizer moves, by the names of network and layer."""

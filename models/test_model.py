@@ -36,7 +36,10 @@ class TestModel(BaseModel):
 
     def set_input(self, batch: dict) -> None:
         self.inputs = {"real": self.place(batch["A"])}
-        self.paths = {"real": batch.get("A_paths", [])}
+        self.paths = self.paths_in(batch)
+
+    def paths_in(self, batch: dict) -> dict[str, list[str]]:
+        return {"real": batch.get("A_paths", [])}
 
     def forward(self) -> None:
         real = self.inputs["real"]

@@ -14,6 +14,7 @@ from options.parser import is_value, typed_values
 from options.rules import check
 from util.errors import UserError, polite_errors, printable
 from util.flags import Flag, choice, count_or_inf, gpu_list, real, switch, whole
+from util.processes import here
 
 COMMON = {
     "dataroot": Flag(None, str, "folder of pictures, as its data set needs it (required)"),
@@ -68,16 +69,18 @@ class BaseOptions:
         """The options for ``args``, a list of words, or for the command line.
 
         Typed values come first, then what the run remembers, the model's defaults, the command's.
-        Bad input prints one line and exits with 2; nothing is written.
+        Bad input prints one line and exits with 2; nothing is written. Of several processes the
+        first one decides for all of them.
         """
         with polite_errors():
-            return self.resolve(args)
+            return here().agreed(lambda: self.resolve(args))
 
     def resolve(self, args: Sequence[str] | None) -> Namespace:
         """As `parse`, but bad input raises `UserError`."""
         typed = typed_values(self.tables(), args, self.about)
         name = _full_name(self._assemble(typed, {}))
         folder = Path(typed.get("checkpoints_dir", COMMON["checkpoints_dir"].default)) / name
+        typed = self.restarted(folder, typed)
         memory = self.remembered(folder, typed)
         self._refuse_wrong_memory(folder, {k: v for k, v in memory.items() if k not in typed})
         opt = self._assemble(typed, memory)
@@ -117,6 +120,10 @@ class BaseOptions:
     def phase(self) -> str:
         """``train`` or ``test``."""
         return "train" if self.is_train else "test"
+
+    def restarted(self, folder: Path, typed: dict) -> dict:
+        """``typed`` as it should be read where torchrun starts a job again, whose run is there."""
+        return typed
 
     def remembered(self, folder: Path, typed: dict) -> dict:
         """Options of the run in ``folder`` that hold unless others were ``typed``."""

@@ -1,5 +1,6 @@
 """Rules between flags. Each returns what is wrong and how to mend it, or nothing."""
 
+import shlex
 from argparse import Namespace
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,6 +12,7 @@ from models.networks.resnet import ResnetGenerator
 from models.schedules import LR_POLICIES, Plan
 from util.device import pick_device
 from util.errors import UserError
+from util.processes import here
 from util.tiles import LEAST_OVERLAP
 
 
@@ -157,12 +159,23 @@ def tiles_fit_the_network(opt: Namespace) -> str | None:
 
 
 def one_gpu_a_process(opt: Namespace) -> str | None:
-    if len(opt.gpu_ids) < 2:
+    if len(opt.gpu_ids) < 2 or here().joined:
         return None
+    script = "train.py" if opt.isTrain else "test.py"
     return (
-        f"--gpu_ids {','.join(map(str, opt.gpu_ids))}: one GPU is used, several at a time are not "
-        f"supported yet; name one, as --gpu_ids {opt.gpu_ids[0]}"
+        f"--gpu_ids {','.join(map(str, opt.gpu_ids))}: a process takes one GPU; type "
+        f"torchrun --nproc_per_node={len(opt.gpu_ids)} {script} {_as_typed(opt)}"
     )
+
+
+def _as_typed(opt: Namespace) -> str:
+    """The words of the command line."""
+    words = []
+    for flag, value in opt.typed.items():
+        if flag == "gpu_ids":
+            value = ",".join(map(str, value))
+        words += [f"--{flag}"] if value is True else [f"--{flag}", str(value)]
+    return shlex.join(words)
 
 
 def a_run_has_one_beginning(opt: Namespace) -> str | None:

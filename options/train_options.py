@@ -9,13 +9,16 @@ from options.base_options import BaseOptions
 from util.checkpoint import load_options, what_is_there
 from util.errors import UserError
 from util.flags import Flag, choice, count_or_inf, real, switch, whole
-from util.run_state import remembered_options
+from util.processes import here, job
+from util.run_state import job_of, remembered_options
 
 #: What belongs to one start of a run, not to the run.
 FORGOTTEN = (
     "name", "suffix", "checkpoints_dir", "continue_train", "init_from", "epoch", "load_iter",
     "epoch_count", "verbose", "report_memory",
 )  # fmt: skip
+#: What says where a run begins, and no more when it goes on.
+BEGINNINGS = ("init_from", "epoch", "load_iter", "epoch_count")
 #: What a run cannot change on its way.
 FIXED = (
     "model", "netG", "netD", "ngf", "ndf", "n_layers_D", "norm", "no_dropout", "input_nc",
@@ -49,7 +52,9 @@ class TrainOptions(BaseOptions):
         "keep_last": Flag(math.inf, count_or_inf, "keep only so many of the numbered weights"),
         "skip_nonfinite": Flag(0, whole(0), "updates to leave out for NaN before the run stops"),
         "deterministic": switch("on a GPU too, the same numbers each time; slower"),
-        "capture": choice("auto", ("auto", "off"), "on a GPU, replay the step as one CUDA graph"),
+        "capture": choice(
+            "auto", ("auto", "on", "off"), "on a GPU, replay the step as one CUDA graph"
+        ),
         "grad_checkpoint": switch("compute activations twice, to store a part of them only"),
         "continue_train": switch("go on where the run of this name stopped"),
         "init_from": Flag("", str, "start with the networks in this folder of another run"),
@@ -65,6 +70,12 @@ class TrainOptions(BaseOptions):
         "lr_policy": choice("linear", LR_POLICIES, "how the learning rate falls"),
         "lr_decay_iters": Flag(50, whole(1), "epochs between two drops of --lr_policy step"),
     }
+
+    def restarted(self, folder: Path, typed: dict) -> dict:
+        """The same words that began the run now go on with it."""
+        if not here().restarts or job_of(folder) != job():
+            return typed
+        return {k: v for k, v in typed.items() if k not in BEGINNINGS} | {"continue_train": True}
 
     def remembered(self, folder: Path, typed: dict) -> dict:
         """With ``--continue_train``, all that the run was started with."""

@@ -6,21 +6,33 @@ import sys
 import torch
 
 from util.errors import UserError
+from util.processes import Processes
 
 
-def pick_device(gpu_ids: list[int], typed: bool) -> torch.device:
+def pick_device(gpu_ids: list[int], typed: bool, world: Processes | None = None) -> torch.device:
     """The device for ``--gpu_ids``: the CPU for an empty list, and where there is no GPU.
 
-    A GPU that was asked for explicitly (``typed``) and is not there raises `UserError`.
+    Of several processes on a machine each takes one of the list, or, without one that was
+    ``typed``, the GPU of its own number. A GPU that was asked for and is not there raises
+    `UserError`; so does a process too many.
     """
     if not gpu_ids:
         return torch.device("cpu")
-    there = torch.cuda.device_count()
-    if gpu_ids[0] < there:
-        return torch.device("cuda", gpu_ids[0])
+    there, world = torch.cuda.device_count(), world or Processes()
+    if not typed and world.local_size > len(gpu_ids):
+        gpu_ids = list(range(there))
+    if world.local_rank < len(gpu_ids) and gpu_ids[world.local_rank] < there:
+        return torch.device("cuda", gpu_ids[world.local_rank])
+    found = f"GPUs 0 to {there - 1}" if there else "no GPU"
     if typed:
-        found = f"GPUs 0 to {there - 1}" if there else "no GPU"
-        raise UserError(f"--gpu_ids {gpu_ids[0]}: PyTorch sees {found} here; use -1 for the CPU")
+        names = ",".join(map(str, gpu_ids))
+        each = f" and {world.local_size} processes" if world.local_size > 1 else ""
+        raise UserError(f"--gpu_ids {names}: PyTorch sees {found} here{each}; use -1 for the CPU")
+    if there and world.local_size > 1:
+        raise UserError(
+            f"torchrun --nproc_per_node {world.local_size}: PyTorch sees {found} here; "
+            "one process takes one GPU"
+        )
     return torch.device("cpu")
 
 

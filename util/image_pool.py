@@ -25,8 +25,10 @@ class ImagePool:
         self.stored: Tensor | list[Tensor] | None = None
         self.plans: dict[int, Tensor] = {}  # by N: (4, N), see draw
 
-    def draw(self, n: int, device: torch.device | str = "cpu") -> None:
+    def draw(self, n: int, device: torch.device | str = "cpu", passes: bool = False) -> None:
         """Decide what happens to the next ``n`` pictures, one after the other.
+
+        With ``passes`` nothing does: they are returned, none is stored, no number is drawn.
 
         The plan has four rows, a column per picture: the row of the store concerned; whether the
         picture returned comes from there (1) or from the batch (0); which picture of the batch
@@ -37,7 +39,7 @@ class ImagePool:
         row, old, source = [], [], []
         written: dict[int, int] = {}  # row of the store → picture of this batch that went there
         for i in range(n):
-            slot, is_swap = self._slot()
+            slot, is_swap = (self.size, False) if passes else self._slot()
             row.append(slot)
             old.append(is_swap and slot not in written)
             source.append(written.get(slot, i) if is_swap else i)

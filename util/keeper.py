@@ -8,6 +8,7 @@ from pathlib import Path
 from util.background import Background
 from util.checkpoint import exports, prune_weights, save_weights
 from util.errors import UserError
+from util.processes import Processes, here
 from util.progress import Progress
 from util.run_state import (
     LATEST,
@@ -20,6 +21,10 @@ from util.run_state import (
 )
 
 REPLACED = "replaced_state.pth"
+OTHER_NUMBER = (
+    "note: the run had {before} processes, now there are {now}: networks and optimizers go on as "
+    "they were, each picture of the epoch comes once; new processes begin with empty image pools"
+)
 
 
 class Keeper:
@@ -36,7 +41,30 @@ class Keeper:
         self.saved_at = time.monotonic()
         self.last_good = "none was saved yet"
 
-    def starting_point(self, opt: Namespace, last_epoch: int) -> tuple[dict | None, Progress]:
+    def starting_point(
+        self, opt: Namespace, last_epoch: int, world: Processes
+    ) -> tuple[dict | None, Progress]:
+        """`find_state`, of which each process gets what was its own.
+
+        One that was not there before gets no image pools and keeps its random numbers.
+        """
+        others: list[dict] = []
+
+        def find() -> tuple[dict | None, Progress]:
+            state, start = self.find_state(opt, last_epoch)
+            others.extend(state.pop("others", []) if state else [])
+            if state and len(others) + 1 != world.size:
+                print(OTHER_NUMBER.format(before=len(others) + 1, now=world.size))
+            return state, start
+
+        state, start = world.agreed(find)
+        own = world.scatter([{}, *others, *[{}] * world.size][: world.size])
+        if state and not world.first:
+            state["model"]["pools"] = own.get("pools", {})
+            state["random"] = own.get("random")
+        return state, start
+
+    def find_state(self, opt: Namespace, last_epoch: int) -> tuple[dict | None, Progress]:
         """The state that ``opt`` asks to go on from, if there is one, and where it stands.
 
         Weights that were named (``--epoch``, ``--load_iter``) count more than a state; another
@@ -116,7 +144,11 @@ def _where(folder: Path, state: dict) -> str:
 
 def how_to_go_on(opt: Namespace) -> str:
     """The command that takes up the run again."""
-    words = ["python", "train.py", "--name", opt.name, "--continue_train"]
+    world = here()
+    start = ["torchrun", f"--nproc_per_node={world.local_size}"] if world.joined else ["python"]
+    if world.size > world.local_size:
+        start.append(f"--nnodes={world.size // world.local_size}")
+    words = [*start, "train.py", "--name", opt.name, "--continue_train"]
     if opt.checkpoints_dir != opt.defaults["checkpoints_dir"]:
         words += ["--checkpoints_dir", opt.checkpoints_dir]
     return shlex.join(words)

@@ -14,6 +14,7 @@ from util.contact_sheet import save_contact_sheet
 from util.errors import UserError, printable
 from util.images import save_picture, to_8_bits
 from util.pages import add_script, new_page, save_page
+from util.processes import here
 
 Row = dict[str, str]  # label → file, relative to the page
 AHEAD = 64  # pictures that may wait to be written
@@ -25,7 +26,8 @@ class ResultsPage:
 
     Encoding and writing happen in threads, while the next pictures are translated. ``pairs`` says
     which label is the translation of which. Sub-folders of ``roots``, where the pictures come
-    from, appear in ``images/`` too.
+    from, appear in ``images/`` too. Of several processes each writes its pictures, the first one
+    the page of all of them.
     """
 
     def __init__(
@@ -33,12 +35,13 @@ class ResultsPage:
         aspect_ratio: float, contact_sheet: bool = False,
     ):  # fmt: skip
         self.folder, self.title, self.roots, self.pairs = folder, title, roots, pairs
-        self.width, self.aspect_ratio = width, aspect_ratio
+        self.width, self.aspect_ratio, self.world = width, aspect_ratio, here()
         self.index = folder / "index.html"
         self.sheet = folder / "contact_sheet.png" if contact_sheet else None
         self.rows: dict[str, Row] = {}
         self.sizes: dict[str, tuple[int, int]] = {}  # of the pictures in a row: width, height
         self.done: set[tuple[str, str]] = set()
+        self.names: set[str] = set()  # of rows, those of other processes included
         self.writers = ThreadPoolExecutor(max_workers=2)
         self.writing: deque[Future] = deque()
 
@@ -49,17 +52,25 @@ class ResultsPage:
         comes round again it is not written twice.
         """
         batches = {label: to_8_bits(pictures) for label, pictures in visuals.items()}
-        for i in range(len(next(iter(batches.values())))):
-            new = [label for label in batches if (label, sources[label][i]) not in self.done]
-            if not new:
-                continue
-            self.done |= {(label, sources[label][i]) for label in new}
-            name = self._unused_name(Path(sources[new[0]][i]))
+        for i, new, name in self._new_rows({label: sources[label] for label in batches}):
             self.rows[name] = {label: f"images/{name}_{label}.png" for label in new}
             height, width = batches[new[0]].shape[-2:]
             self.sizes[name] = (max(1, round(width * self.aspect_ratio)), height)
             for label, file in self.rows[name].items():
                 self._write(batches[label][i], self.folder / file)
+
+    def pass_over(self, sources: dict[str, list[str]]) -> None:
+        """The same batch in the hands of another process, which will write it."""
+        for _ in self._new_rows(sources):
+            pass
+
+    def _new_rows(self, sources: dict[str, list[str]]) -> Iterator[tuple[int, list[str], str]]:
+        """(place in the batch, labels not seen before, name) of each picture that has any."""
+        for i in range(len(next(iter(sources.values())))):
+            new = [label for label in sources if (label, sources[label][i]) not in self.done]
+            if new:
+                self.done |= {(label, sources[label][i]) for label in new}
+                yield i, new, self._unused_name(Path(sources[new[0]][i]))
 
     def _write(self, pixels: Tensor, path: Path) -> None:
         self.writing.append(self.writers.submit(self._save, pixels, path))
@@ -75,9 +86,14 @@ class ResultsPage:
 
     def __exit__(self, kind, *_) -> None:
         self.writers.shutdown(wait=True, cancel_futures=kind is not None)
-        if kind is None:
-            for written in self.writing:
-                written.result()  # raises, as above
+        if kind is not None:
+            return
+        for written in self.writing:
+            written.result()  # raises, as above
+        for rows, sizes in self.world.gather((self.rows, self.sizes)):
+            self.rows |= rows
+            self.sizes |= sizes
+        if self.world.first:
             with _told(self.index):
                 save_page(self._page(), self.index)
             if self.sheet and self.rows:
@@ -150,10 +166,11 @@ class ResultsPage:
         base = source.relative_to(roots[0] if roots else source.parent)
         base = base.with_name(_cut(base.stem))
         name, number = base.as_posix(), 2
-        if name in self.rows:
+        if name in self.names:
             name = f"{name}_{source.suffix[1:]}"
-        while name in self.rows:
+        while name in self.names:
             name, number = f"{base.as_posix()}_{number}", number + 1
+        self.names.add(name)
         return name
 
 

@@ -69,10 +69,20 @@ def read_state_file(path: Path) -> dict:
 
 
 def remembered_options(folder: Path) -> dict:
-    """The options in the newest state; {} where there is none. Tensors are not read."""
+    """The options in the newest state; {} where there is none."""
+    return _glance(folder).get("options", {})
+
+
+def job_of(folder: Path) -> str:
+    """The job that wrote the newest state, see `util.processes.job`; empty where there is none."""
+    return _glance(folder).get("job", "")
+
+
+def _glance(folder: Path) -> dict:
+    """The newest readable state; {} where there is none. Tensors are not read."""
     for name in (LATEST, PREVIOUS):
         try:
-            return _read(folder / name, mmap=True)["state"]["options"]
+            return _read(folder / name, mmap=True)["state"]
         except (DamagedStateError, FileNotFoundError):
             continue
     return {}

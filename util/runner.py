@@ -8,13 +8,17 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from util.averages import MARK
 from util.capture import CapturedStep
 from util.compiling import compile_network
 from util.device import device_name, pick_device, pick_precision
+from util.gradients import Reducer, flat
 from util.guard import Guard
+from util.processes import here
+from util.synchronized import synchronize_batch_norm
 from util.tiles import tile_network
 from util.winograd import use_winograd
 
@@ -27,8 +31,8 @@ class Runner:
     """
 
     def __init__(self, model, opt: Namespace):
-        self.model = model
-        self.device = pick_device(opt.gpu_ids, typed="gpu_ids" in opt.typed)
+        self.model, self.world = model, here()
+        self.device = pick_device(opt.gpu_ids, "gpu_ids" in opt.typed, self.world)
         self.how = [pick_precision(opt.precision, self.device), "channels-last"]
         if self.how[0] == "bf16":
             model.precision = partial(torch.autocast, self.device.type, dtype=torch.bfloat16)
@@ -39,17 +43,23 @@ class Runner:
             self._tile(opt.tile, opt.overlap)
         elif opt.compile == "on" or (opt.compile == "auto" and on_gpu and _has_compiler()):
             self._compile()
-        self.guard = Guard(model.optimizers, self.device)
+        self.share, self.reducers = 1.0, []
+        if self.world.joined and opt.isTrain:
+            self._join(opt)
+        self.guard = Guard(model.optimizers, self.device)  # after the gradients are summed
         self.answers_at_once = not on_gpu  # there is no queue of work to wait for
         self.run_step: Callable[[], None] = model.optimize_parameters
-        if on_gpu and model.training and opt.capture == "auto":
-            self.run_step = CapturedStep(model)
-            self.how.append("steps captured")
+        if on_gpu and model.training and opt.capture != "off":
+            self._capture(opt.capture == "on")
         missing = ", no GPU here" if opt.gpu_ids and not on_gpu else ""
         print(f"computing on {device_name(self.device)} ({', '.join(self.how)}{missing})")
 
-    def step(self, batch: dict) -> None:
-        """One training step on ``batch``."""
+    def step(self, batch: dict, share: float = 1.0) -> None:
+        """One training step on ``batch``, which is ``share`` of what all processes have now."""
+        self.share = share
+        if self.world.joined:
+            self.model.share.fill_(share)
+            self.model.stands_by = share == 0
         self.model.set_input(self._placed(batch))
         self.run_step()
 
@@ -87,11 +97,18 @@ class Runner:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
-    def problem(self, losses: Callable[[], dict[str, float]]) -> str | None:
+    def losses(self) -> dict[str, float]:
+        """The losses of the last step, the mean over all pictures. Waits for everybody."""
+        own = self.model.get_current_losses()
+        means = self.world.total([self.share * value for value in own.values()])
+        return dict(zip(own, means, strict=True))
+
+    def problem(self) -> str | None:
         """What is not finite, if updates were left out since the last time somebody asked."""
         if not (optimizers := self.guard.newly_left_out()):
             return None
-        bad = [f"{name} is {value}" for name, value in losses().items() if not math.isfinite(value)]
+        losses = self.losses()
+        bad = [f"{name} is {value}" for name, value in losses.items() if not math.isfinite(value)]
         return ", ".join(bad) or f"a gradient of {' and '.join(optimizers)} is not finite"
 
     def _placed(self, batch: dict) -> dict:
@@ -125,6 +142,30 @@ class Runner:
             for group in optimizer.param_groups:
                 group.update(how)
 
+    def _capture(self, forced: bool) -> None:
+        if self.world.size > 1 and not forced:
+            self.how.append("steps not captured: with several GPUs only by --capture on")
+            return
+        self.run_step = CapturedStep(self.model)
+        self.how.append("steps captured")
+
+    def _join(self, opt: Namespace) -> None:
+        """Begin with the networks of the first process; from now on all learn the same."""
+        rank, size = self.world.rank, self.world.size
+        for net in (*self.model.networks.values(), *self.model.averages.values()):
+            for value in net.state_dict().values():
+                dist.broadcast(flat(value), src=0)
+        self.reducers = [Reducer(optimizer) for optimizer in self.model.optimizers.values()]
+        self.model.share = torch.ones((), device=self.device)
+        if rank > 0:
+            for name, pool in self.model.pools.items():
+                pool.random.seed(f"{opt.seed} {name} {rank}")
+        if size > 1:
+            batches = f"batch size {opt.batch_size} each, {size * opt.batch_size} in all"
+            self.how.append(f"{size} processes, {batches}")
+        if size > 1 and sum(map(synchronize_batch_norm, self.model.networks.values())):
+            self.how.append("batch norm synchronized over all of them")
+
     def _tile(self, tile: int, overlap: int) -> None:
         for net in self.model.networks.values():
             tile_network(net, tile, overlap)
@@ -134,10 +175,18 @@ class Runner:
         if self.model.differentiates_twice:
             self.how.append("not compiled: the gradient penalty differentiates twice")
             return
+        if self.world.size > 1 and _has_batch_norm(self.model):
+            self.how.append("not compiled: synchronized batch norm talks to other processes")
+            return
         torch._dynamo.config.cache_size_limit = 64  # each network: frozen or not, training or not
         for net in self.model.networks.values():
             compile_network(net)
         self.how.append("compiled")
+
+
+def _has_batch_norm(model) -> bool:
+    modules = (layer for net in model.networks.values() for layer in net.modules())
+    return any(isinstance(layer, torch.nn.BatchNorm2d) for layer in modules)
 
 
 def _has_compiler() -> bool:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGUSR1": 143}
@@ -14,12 +15,24 @@ SECOND = b"\nstopped at once; what was saved before is whole\n"
 class StopRequest:
     """As a context manager, notes the first signal in ``received``; the second ends the process.
 
-    So a step is never cut in two, and whoever asks can do so between steps.
+    So a step is never cut in two, and whoever asks can do so between steps. A ``patient`` one
+    takes further signals for the same request: torchrun passes on what a terminal has sent.
     """
 
-    def __init__(self):
+    def __init__(self, patient: bool = False):
+        self.patient = patient
         self.received: str | None = None  # the name of the signal
         self.before: dict[int, object] = {}
+
+    def agree(self, largest: Callable[[list[int]], list[int]], *others: bool) -> list[bool]:
+        """Receive what any process has received; ``largest`` asks all of them.
+
+        So are the ``others``, yes where any process says yes.
+        """
+        names = [None, *EXIT_CODES]
+        number, *answers = largest([names.index(self.received), *map(int, others)])
+        self.received = names[number]
+        return list(map(bool, answers))
 
     @property
     def exit_code(self) -> int:
@@ -40,6 +53,8 @@ class StopRequest:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         name = signal.Signals(number).name
+        if self.received and self.patient:
+            return
         if self.received:
             os.write(2, SECOND)
             os._exit(EXIT_CODES[name])

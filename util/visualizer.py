@@ -17,6 +17,27 @@ from util.signs import Pairs, warning_signs
 LOGS = ("losses.jsonl", "loss_log.txt")
 
 
+class Silence:
+    """What all processes but the first have in place of a `Visualizer`: nobody looks at them."""
+
+    views = ()
+
+    def log_sizes(self) -> dict[str, int]:
+        """Nothing is logged."""
+        return {}
+
+    def nothing(self, *_) -> None:
+        """Show nothing."""
+
+    say = advance = show_losses = show_pictures = update_page = nothing
+
+    def __enter__(self) -> "Silence":
+        return self
+
+    def __exit__(self, *_) -> None:
+        pass
+
+
 class Visualizer:
     """Shows one run; use it as a context manager, so that everything is closed at the end.
 

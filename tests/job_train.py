@@ -1,0 +1,46 @@
+"""``train.py`` for the tests of several processes, told by the environment what to do otherwise.
+
+JOB_EXACT=1 computes in float64, where the same sum in another order is the same number but for the
+last digits. JOB_KILL="1 3" lets process 1 die before step 3, as by ``kill -9``, unless torchrun has
+started it again. JOB_LOG=FOLDER notes the pictures that each process was given.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import train
+from options import TrainOptions
+from util.errors import polite_errors
+from util.processes import here, joined
+
+if os.environ.get("JOB_EXACT"):
+    torch.set_default_dtype(torch.float64)
+killed, at = map(int, os.environ.get("JOB_KILL", "-1 -1").split())
+log = os.environ.get("JOB_LOG")
+taken = 0
+step = train.Run.step
+
+
+def odd_step(self, batch: dict) -> None:
+    global taken
+    world = here()
+    taken += 1
+    if (world.rank, taken) == (killed, at) and not world.restarts:
+        os.kill(os.getpid(), signal.SIGKILL)
+    step(self, batch)
+    if log and self.runner.share > 0:
+        with Path(log, f"{world.rank}.txt").open("a", encoding="utf-8") as file:
+            file.writelines(f"{self.progress.epoch} {path}\n" for path in batch["A_paths"])
+
+
+train.Run.step = odd_step
+with polite_errors(), joined():
+    train.train(TrainOptions().parse())

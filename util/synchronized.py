@@ -1,0 +1,58 @@
+"""Batch norm over the pictures of all processes (Ioffe & Szegedy, 2015, algorithm 1)."""
+
+from types import MethodType
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+def synchronize_batch_norm(net: nn.Module) -> int:
+    """Let all batch norms of ``net`` see the pictures of all processes; return how many there are.
+
+    `torch.nn.SyncBatchNorm` does so on GPUs only.
+    """
+    layers = [layer for layer in net.modules() if isinstance(layer, nn.BatchNorm2d)]
+    for layer in layers:
+        layer.forward = MethodType(_forward, layer)
+    return len(layers)
+
+
+def _forward(layer: nn.BatchNorm2d, x: Tensor) -> Tensor:  # (N, C, H, W) → the same
+    if not layer.training:
+        return nn.BatchNorm2d.forward(layer, x)
+    exact = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+    variance, mean = (each.double() for each in torch.var_mean(exact, (0, 2, 3), correction=0))
+    own = torch.full_like(mean[:1], x.numel() // len(mean))
+    sums = _Sum.apply(torch.cat([own * mean, own * (variance + mean.square()), own]))
+    first, second, count = sums.split([len(mean), len(mean), 1])
+    mean = first / count
+    variance = second / count - mean.square()
+    _remember(layer, mean.detach(), (variance * count / (count - 1)).detach())
+    scale = layer.weight * torch.rsqrt(variance + layer.eps).to(layer.weight.dtype)
+    shift = layer.bias - mean.to(layer.bias.dtype) * scale
+    return (exact * scale.view(-1, 1, 1) + shift.view(-1, 1, 1)).to(x.dtype)
+
+
+@torch.no_grad()
+def _remember(layer: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
+    """The running values go a step towards those of the batch."""
+    layer.num_batches_tracked += 1
+    for running, value in ((layer.running_mean, mean), (layer.running_var, variance)):
+        running.lerp_(value.to(running.dtype), layer.momentum)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all processes, all of whose losses depend on it."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        total = grad.contiguous().clone()
+        dist.all_reduce(total)
+        return total
