@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from util.errors import UserError
 
 EXIF_ORIENTATION = 0x0112
+TIFF_WIDTH, TIFF_HEIGHT = 0x0100, 0x0101
 ENDS = {".png": b"IEND", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 # A picture is read or it is refused; what Pillow remarks on the way would only disturb the output.
@@ -57,7 +58,8 @@ def read_picture(path: Path) -> Image.Image:
     the file where it cannot be read.
     """
     try:
-        with Image.open(path) as file:
+        # By name, Pillow maps a TIFF file into memory, and garbles one that lies on its side.
+        with path.open("rb") as content, Image.open(content) as file:
             picture = ImageOps.exif_transpose(file)
             picture.load()
             return as_seen(picture)
@@ -107,7 +109,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     """
     try:
         with Image.open(path) as file:
-            width, height = file.size
+            width, height = _stored_size(file)
             has_scale = file.mode not in ("I", "F")
             # For a PNG without EXIF, Pillow would decode all of it to look behind the pixels.
             has_exif = file.format != "PNG" or "exif" in file.info
@@ -117,6 +119,13 @@ def picture_size(path: Path) -> tuple[int, int]:
     if not has_scale or not _seems_whole(path):
         read_picture(path)
     return (height, width) if turned else (width, height)
+
+
+def _stored_size(file: Image.Image) -> tuple[int, int]:
+    """Width and height of the rows in the file; for TIFF, new Pillows have turned them already."""
+    if file.format == "TIFF":
+        return file.tag_v2[TIFF_WIDTH], file.tag_v2[TIFF_HEIGHT]
+    return file.size
 
 
 def _seems_whole(path: Path) -> bool:
