@@ -12,7 +12,7 @@ from torch import Tensor
 from data import transforms
 from data.cache import PictureCache, Size, fits_in_memory
 from data.pictures import extensions, list_pictures, picture_sizes, read_picture
-from data.transforms import PREPROCESS
+from data.transforms import preprocess_of
 from util.errors import UserError
 
 TOLERATED = 0.1  # share of the pictures of a folder that may be broken
@@ -39,15 +39,18 @@ class PictureReader:
         self.broken: dict[str, str] = {}  # file → what is wrong
         self.folder, self.files = files[0].parent, len(files)
         found = self._readable(files, opt.max_dataset_size)
-        self.paths, sizes = [path for path, _ in found], [self._own(size) for _, size in found]
+        self.paths = [path for path, _ in found]
+        self.own_sizes = [self._own(size) for _, size in found]  # as seen, before any scaling
         self.grayscale = channels == 1
         self.flips = not opt.no_flip
         self.settings = {
             "preprocess": opt.preprocess, "load_size": opt.load_size, "crop_size": opt.crop_size
         }  # fmt: skip
-        self.mode = PREPROCESS[opt.preprocess]
-        self._check(sizes)
-        self.sizes = [self.mode.scaled(size, opt.load_size, opt.crop_size) for size in sizes]
+        self.mode = preprocess_of(opt.preprocess, keep_size=not opt.isTrain and opt.keep_size)
+        self._check(self.own_sizes)
+        self.sizes = [
+            self.mode.scaled(size, opt.load_size, opt.crop_size) for size in self.own_sizes
+        ]
         self.cache = self._open_cache(channels) if opt.isTrain and opt.cache == "auto" else None
 
     def __len__(self) -> int:
@@ -120,7 +123,7 @@ class PictureReader:
     def _check(self, sizes: list[Size]) -> None:
         crop_size, preprocess = self.settings["crop_size"], self.settings["preprocess"]
         small = [pair for pair in zip(sizes, self.paths, strict=True) if min(pair[0]) < crop_size]
-        if preprocess == "crop" and small:
+        if preprocess == "crop" and self.mode.crops and small:
             (width, height), path = min(small)
             raise UserError(
                 f"--crop_size {crop_size}: {len(small)} of {len(sizes)} pictures are smaller "

@@ -6,7 +6,7 @@ and unpaired data share both.
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -51,6 +51,11 @@ PREPROCESS = {
     "scale_width_and_crop": Preprocess(_width, True, "to the width load_size, then a square"),
     "none": Preprocess(_unchanged, False, "pictures as they are"),
 }
+
+
+def preprocess_of(name: str, keep_size: bool) -> Preprocess:
+    """The value ``name`` of ``--preprocess``; with ``keep_size`` it cuts nothing off."""
+    return replace(PREPROCESS[name], crops=False) if keep_size else PREPROCESS[name]
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,8 @@ def models_can_be_trained(opt: Namespace) -> str | None:
 
 def crop_fits_load(opt: Namespace) -> str | None:
     scaled_to_load = opt.preprocess in ("resize_and_crop", "scale_width_and_crop")
-    if scaled_to_load and opt.crop_size > opt.load_size:
+    cuts = opt.isTrain or not opt.keep_size
+    if scaled_to_load and cuts and opt.crop_size > opt.load_size:
         return (
             f"--crop_size {opt.crop_size} is larger than --load_size {opt.load_size}: "
             "a square cannot be cut from a smaller picture; lower one or raise the other"

@@ -34,7 +34,7 @@ TRAIN = {
     "gan_mode": "lsgan", "pool_size": 50, "lr_policy": "linear", "lr_decay_iters": 50,
 }  # fmt: skip
 TEST = {"results_dir": "./results/", "aspect_ratio": 1.0, "phase": "test", "eval": False,
-        "num_test": INF}  # fmt: skip
+        "keep_size": False, "num_test": INF}  # fmt: skip
 BY_MODEL = {
     "cycle_gan": {"lambda_A": 10, "lambda_B": 10, "lambda_identity": 0.5, "no_dropout": True},
     "pix2pix": {

@@ -3,10 +3,20 @@
 from pathlib import Path
 
 import numpy as np
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from util.files import write_atomically
+
+
+def in_size(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    """(C, H, W) in [-1, 1] scaled to ``size``, width and height: bicubic, without aliasing."""
+    width, height = size
+    if picture.shape[-2:] == (height, width):
+        return picture
+    how = {"mode": "bicubic", "antialias": True}
+    return F.interpolate(picture[None].float(), (height, width), **how)[0].clamp(-1, 1)
 
 
 def to_8_bits(pictures: Tensor) -> Tensor:

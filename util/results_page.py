@@ -12,11 +12,13 @@ from torch import Tensor
 
 from util.contact_sheet import save_contact_sheet
 from util.errors import UserError, printable
-from util.images import save_picture, to_8_bits
+from util.images import in_size, save_picture, to_8_bits
 from util.pages import add_script, new_page, save_page
 
 Row = dict[str, str]  # label → file, relative to the page
+Sizes = dict[str, tuple[int, int]]  # file → width and height in pixels
 AHEAD = 64  # pictures that may wait to be written
+ROOM = 2**29  # bytes that they may take meanwhile
 LONGEST = 200  # bytes of a name; "_real_A.png" comes behind it, and file systems allow 255
 
 
@@ -25,19 +27,19 @@ class ResultsPage:
 
     Encoding and writing happen in threads, while the next pictures are translated. ``pairs`` says
     which label is the translation of which. Sub-folders of ``roots``, where the pictures come
-    from, appear in ``images/`` too.
+    from, appear in ``images/`` too. What is made from a file in ``sizes`` is scaled to that size.
     """
 
     def __init__(
         self, folder: Path, title: str, *, roots: list[Path], pairs: dict[str, str], width: int,
-        aspect_ratio: float, contact_sheet: bool = False,
+        aspect_ratio: float, contact_sheet: bool = False, sizes: Sizes | None = None,
     ):  # fmt: skip
         self.folder, self.title, self.roots, self.pairs = folder, title, roots, pairs
-        self.width, self.aspect_ratio = width, aspect_ratio
+        self.width, self.aspect_ratio, self.kept_sizes = width, aspect_ratio, sizes or {}
         self.index = folder / "index.html"
         self.sheet = folder / "contact_sheet.png" if contact_sheet else None
         self.rows: dict[str, Row] = {}
-        self.sizes: dict[str, tuple[int, int]] = {}  # of the pictures in a row: width, height
+        self.sizes: Sizes = {}  # of the files written
         self.done: set[tuple[str, str]] = set()
         self.writers = ThreadPoolExecutor(max_workers=2)
         self.writing: deque[Future] = deque()
@@ -48,22 +50,26 @@ class ResultsPage:
         A row is named after the source of its first picture. Where one side of unpaired data
         comes round again it is not written twice.
         """
-        batches = {label: to_8_bits(pictures) for label, pictures in visuals.items()}
-        for i in range(len(next(iter(batches.values())))):
-            new = [label for label in batches if (label, sources[label][i]) not in self.done]
+        for i in range(len(next(iter(visuals.values())))):
+            new = [label for label in visuals if (label, sources[label][i]) not in self.done]
             if not new:
                 continue
             self.done |= {(label, sources[label][i]) for label in new}
             name = self._unused_name(Path(sources[new[0]][i]))
             self.rows[name] = {label: f"images/{name}_{label}.png" for label in new}
-            height, width = batches[new[0]].shape[-2:]
-            self.sizes[name] = (max(1, round(width * self.aspect_ratio)), height)
             for label, file in self.rows[name].items():
-                self._write(batches[label][i], self.folder / file)
+                pixels = self._pixels(visuals[label][i], sources[label][i])
+                height, width = pixels.shape[-2:]
+                self.sizes[file] = (max(1, round(width * self.aspect_ratio)), height)
+                self._write(pixels, self.folder / file)
+
+    def _pixels(self, picture: Tensor, source: str) -> Tensor:
+        size = self.kept_sizes.get(source)
+        return to_8_bits(in_size(picture, size) if size else picture)
 
     def _write(self, pixels: Tensor, path: Path) -> None:
         self.writing.append(self.writers.submit(self._save, pixels, path))
-        while len(self.writing) > AHEAD:
+        while len(self.writing) > min(AHEAD, ROOM // pixels.nbytes):
             self.writing.popleft().result()  # raises what went wrong in a thread
 
     def _save(self, pixels: Tensor, path: Path) -> None:
@@ -125,7 +131,7 @@ class ResultsPage:
     def _card(self, name: str, row: Row, before: str, after: str) -> None:
         from dominate import tags
 
-        width, height = map(str, self.sizes[name])
+        width, height = map(str, self.sizes[row[after]])
         name = printable(name)
         size = {"width": width, "height": height, "loading": "lazy", "decoding": "async"}
         with tags.figure(data_name=name):
