@@ -76,6 +76,7 @@ def open_page(opt: Namespace, pairs: dict[str, str], sizes: Sizes) -> ResultsPag
         pairs=pairs,
         width=opt.display_winsize,
         sizes=sizes,
+        bit_depth=opt.bit_depth,
         aspect_ratio=opt.aspect_ratio,
         contact_sheet=opt.contact_sheet,
     )

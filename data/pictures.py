@@ -51,18 +51,14 @@ def _is_file(path: Path) -> bool:
     return path.is_file() or (path.is_symlink() and not path.exists())
 
 
-def read_picture(path: Path) -> Image.Image:
-    """The picture in ``path``, upright, opaque, 8 bits a channel; mode ``L`` or ``RGB``.
-
-    Transparent parts show white. 16-bit grey is scaled, not clipped. Raises `UserError` naming
-    the file where it cannot be read.
-    """
+def read_picture(path: Path, bit_depth: int = 8) -> Image.Image:
+    """The picture in ``path``, upright, then `as_seen`; if it cannot be read, a `UserError`."""
     try:
         # By name, Pillow maps a TIFF file into memory, and garbles one that lies on its side.
         with path.open("rb") as content, Image.open(content) as file:
             picture = ImageOps.exif_transpose(file)
             picture.load()
-            return as_seen(picture)
+            return as_seen(picture, bit_depth)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except Exception as error:  # Pillow's decoders raise almost anything on broken files
@@ -78,10 +74,16 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def as_seen(picture: Image.Image) -> Image.Image:
-    """``picture`` opaque, 8 bits a channel: mode ``L`` or ``RGB``."""
-    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
-        return _to_8_bits(picture)
+def as_seen(picture: Image.Image, bit_depth: int = 8) -> Image.Image:
+    """``picture`` opaque, 8 bits a channel, mode ``L`` or ``RGB``; or 16-bit grey, mode ``I;16``.
+
+    Transparent parts show white. Values are scaled to the other depth, not clipped; of unknown
+    scale they raise `UserError`.
+    """
+    if is_deep(picture):
+        return _to_levels(picture, bit_depth)
+    if bit_depth == 16:
+        return Image.fromarray(np.asarray(as_seen(picture).convert("L"), dtype=np.uint16) * 257)
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")
@@ -89,8 +91,15 @@ def as_seen(picture: Image.Image) -> Image.Image:
     return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
 
 
-def _to_8_bits(picture: Image.Image) -> Image.Image:
-    """Grey values of 0…65535 (integers) or 0…1 (floating point) to 0…255, rounded."""
+def is_deep(picture: Image.Image) -> bool:
+    """Whether it is grey with more than 8 bits a pixel."""
+    return picture.mode in ("I", "F") or picture.mode.startswith("I;16")
+
+
+def _to_levels(picture: Image.Image, bit_depth: int) -> Image.Image:
+    """Grey values of 0…65535 (integers) or 0…1 (floating point) to 8 or 16 bits, rounded."""
+    if picture.mode == "I;16" and bit_depth == 16:
+        return picture
     values = np.asarray(picture, dtype=np.float64)
     top = 1.0 if picture.mode == "F" else 65535.0
     low, high = values.min(), values.max()
@@ -98,7 +107,8 @@ def _to_8_bits(picture: Image.Image) -> Image.Image:
         raise UserError(
             f"its values run from {low:g} to {high:g}, expected 0 to {top:g}; rescale the file"
         )
-    return Image.fromarray(np.rint(values * (255 / top)).astype(np.uint8))
+    highest, levels = (255, np.uint8) if bit_depth == 8 else (65535, np.uint16)
+    return Image.fromarray(np.rint(values * (highest / top)).astype(levels))
 
 
 def picture_size(path: Path) -> tuple[int, int]:

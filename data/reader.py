@@ -41,7 +41,7 @@ class PictureReader:
         found = self._readable(files, opt.max_dataset_size)
         self.paths = [path for path, _ in found]
         self.own_sizes = [self._own(size) for _, size in found]  # as seen, before any scaling
-        self.grayscale = channels == 1
+        self.grayscale, self.bit_depth = channels == 1, opt.bit_depth
         self.flips = not opt.no_flip
         self.settings = {
             "preprocess": opt.preprocess, "load_size": opt.load_size, "crop_size": opt.crop_size
@@ -57,7 +57,7 @@ class PictureReader:
         return len(self.paths)
 
     def read(self, index: int, rng: random.Random) -> tuple[Tensor, str]:
-        """Picture ``index``, 8-bit (C, H, W), and its file; ``rng`` decides how it is cut.
+        """Picture ``index``, (C, H, W) of `cut`, and its file; ``rng`` decides how it is cut.
 
         While training, the next picture stands in for one that turns out to be broken inside.
         Otherwise, and with ``--strict_data``, it raises `UserError`.
@@ -90,7 +90,7 @@ class PictureReader:
     def _pixels(self, index: int) -> np.ndarray:
         pixels = self.cache.get(index) if self.cache else None
         if pixels is None:
-            picture = half_of(read_picture(self.paths[index]), self.half)
+            picture = half_of(read_picture(self.paths[index], self.bit_depth), self.half)
             pixels = transforms.scale(picture, grayscale=self.grayscale, **self.settings)
             if self.cache:
                 self.cache.put(index, pixels)
@@ -131,8 +131,10 @@ class PictureReader:
             )
 
     def _open_cache(self, channels: int) -> PictureCache | None:
-        nbytes = sum(width * height * channels for width, height in self.sizes)
-        return PictureCache(self.sizes, channels) if fits_in_memory(nbytes) else None
+        levels = np.uint8 if self.bit_depth == 8 else np.uint16
+        pixels = sum(width * height * channels for width, height in self.sizes)
+        fits = fits_in_memory(pixels * np.dtype(levels).itemsize)
+        return PictureCache(self.sizes, channels, levels) if fits else None
 
 
 def channels_of_sides(opt: Namespace) -> tuple[int, int]:

@@ -109,6 +109,15 @@ def channels_are_grey_or_colour(opt: Namespace) -> str | None:
     return None
 
 
+def deep_pictures_are_grey(opt: Namespace) -> str | None:
+    if opt.bit_depth == 8 or opt.input_nc == opt.output_nc == 1:
+        return None
+    return (
+        f"--bit_depth {opt.bit_depth}: only grey pictures are read and written so deep; "
+        "add --input_nc 1 --output_nc 1, or leave it at 8"
+    )
+
+
 def batches_have_one_size(opt: Namespace) -> str | None:
     if opt.isTrain and opt.batch_size > 1 and not PREPROCESS[opt.preprocess].crops:
         return (
@@ -163,6 +172,7 @@ RULES: tuple[Callable[[Namespace], str | None], ...] = (
     discriminator_can_see,
     identity_needs_equal_channels,
     channels_are_grey_or_colour,
+    deep_pictures_are_grey,
     batches_have_one_size,
     there_is_something_to_train,
     blocks_can_be_recomputed,

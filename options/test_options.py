@@ -9,7 +9,9 @@ from util.checkpoint import load_options
 from util.flags import Flag, count_or_inf, real, switch
 
 #: What a training run says about its networks, and the scale of the pictures they know.
-REMEMBERED = ("netG", "ngf", "norm", "no_dropout", "input_nc", "output_nc", "crop_size")
+REMEMBERED = (
+    "netG", "ngf", "norm", "no_dropout", "input_nc", "output_nc", "bit_depth", "crop_size",
+)  # fmt: skip
 
 
 class TestOptions(BaseOptions):

@@ -23,7 +23,7 @@ COMMON = {
     "serial_batches": False, "num_threads": 4, "batch_size": 1, "load_size": 286,
     "crop_size": 256, "max_dataset_size": INF, "preprocess": "resize_and_crop", "no_flip": False,
     "display_winsize": 256, "epoch": "latest", "load_iter": 0, "verbose": False, "suffix": "",
-    "seed": 0, "precision": "auto", "compile": "auto",
+    "seed": 0, "precision": "auto", "compile": "auto", "bit_depth": 8,
 }  # fmt: skip
 TRAIN = {
     "display_freq": 400, "display_ncols": 4, "display_id": 1,

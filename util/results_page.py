@@ -12,7 +12,7 @@ from torch import Tensor
 
 from util.contact_sheet import save_contact_sheet
 from util.errors import UserError, printable
-from util.images import in_size, save_picture, to_8_bits
+from util.images import TO_LEVELS, in_size, save_picture
 from util.pages import add_script, new_page, save_page
 
 Row = dict[str, str]  # label → file, relative to the page
@@ -33,9 +33,11 @@ class ResultsPage:
     def __init__(
         self, folder: Path, title: str, *, roots: list[Path], pairs: dict[str, str], width: int,
         aspect_ratio: float, contact_sheet: bool = False, sizes: Sizes | None = None,
+        bit_depth: int = 8,
     ):  # fmt: skip
         self.folder, self.title, self.roots, self.pairs = folder, title, roots, pairs
         self.width, self.aspect_ratio, self.kept_sizes = width, aspect_ratio, sizes or {}
+        self.to_levels = TO_LEVELS[bit_depth]
         self.index = folder / "index.html"
         self.sheet = folder / "contact_sheet.png" if contact_sheet else None
         self.rows: dict[str, Row] = {}
@@ -65,7 +67,7 @@ class ResultsPage:
 
     def _pixels(self, picture: Tensor, source: str) -> Tensor:
         size = self.kept_sizes.get(source)
-        return to_8_bits(in_size(picture, size) if size else picture)
+        return self.to_levels(in_size(picture, size) if size else picture)
 
     def _write(self, pixels: Tensor, path: Path) -> None:
         self.writing.append(self.writers.submit(self._save, pixels, path))
