@@ -16,17 +16,17 @@ def in_size(picture: Tensor, size: tuple[int, int]) -> Tensor:
     if picture.shape[-2:] == (height, width):
         return picture
     how = {"mode": "bicubic", "antialias": True}
-    return F.interpolate(picture[None].float(), (height, width), **how)[0].clamp(-1, 1)
+    return F.interpolate(picture[None].float(), (height, width), **how)[0].clamp_(-1, 1)
 
 
 def to_8_bits(pictures: Tensor) -> Tensor:
     """(…, C, H, W) in [-1, 1] to 0…255, rounded to the nearest, on the CPU."""
-    return pictures.detach().float().add(1).mul(127.5).round().clamp(0, 255).byte().cpu()
+    return pictures.detach().float().add(1).mul_(127.5).round_().clamp_(0, 255).byte().cpu()
 
 
 def to_16_bits(pictures: Tensor) -> Tensor:
     """The same to 0…65535; int32, as PyTorch can do little with 16 bits without a sign."""
-    return pictures.detach().float().add(1).mul(32767.5).round().clamp(0, 65535).int().cpu()
+    return pictures.detach().float().add(1).mul_(32767.5).round_().clamp_(0, 65535).int().cpu()
 
 
 TO_LEVELS = {8: to_8_bits, 16: to_16_bits}  # by --bit_depth
