@@ -20,7 +20,7 @@ from util.errors import polite_errors
 from util.files import write_text
 from util.memory import report, told_when_full
 from util.processes import here, joined
-from util.results_page import ResultsPage
+from util.results_page import ResultsPage, Sizes
 from util.runner import Runner
 
 
@@ -39,7 +39,8 @@ def test(opt: Namespace) -> None:
     quiet = None if world.first else True
     bar = tqdm(total=len(dataset), unit=" pictures", disable=quiet, leave=False)
     there, done = len(dataset.dataset) + len(dataset.broken), 0
-    with told_when_full(opt), bar, open_page(opt, model.translations()) as page:
+    sizes = dataset.own_sizes() if opt.keep_size else {}
+    with told_when_full(opt), bar, open_page(opt, model.translations(), sizes) as page:
         for batch in dataset.in_turn():
             if "A" not in batch:  # another process has it
                 page.pass_over(model.sources_in(batch))
@@ -74,8 +75,8 @@ def pictures_together(opt: Namespace) -> int:
     return 4
 
 
-def open_page(opt: Namespace, pairs: dict[str, str]) -> ResultsPage:
-    """The page for the weights and the pictures that ``opt`` names."""
+def open_page(opt: Namespace, pairs: dict[str, str], sizes: Sizes) -> ResultsPage:
+    """The page for the weights and the pictures that ``opt`` names; ``sizes`` are to be kept."""
     epoch = f"iter_{opt.load_iter}" if opt.load_iter else opt.epoch
     root = Path(opt.dataroot)
     return ResultsPage(
@@ -84,6 +85,8 @@ def open_page(opt: Namespace, pairs: dict[str, str]) -> ResultsPage:
         roots=[root / f"{opt.phase}{side}" for side in ("A", "B", "")] + [root],
         pairs=pairs,
         width=opt.display_winsize,
+        sizes=sizes,
+        bit_depth=opt.bit_depth,
         aspect_ratio=opt.aspect_ratio,
         contact_sheet=opt.contact_sheet,
     )

@@ -18,11 +18,11 @@ from PIL import Image
 
 from data.pictures import as_seen, read_picture
 from data.reader import channels_of_sides
-from data.transforms import PREPROCESS, cut, draw, scale, to_range
+from data.transforms import cut, draw, preprocess_of, scale, to_range
 from models import create_model
 from options import TestOptions
 from util.device import prepare_process
-from util.images import to_8_bits, to_picture
+from util.images import TO_LEVELS, in_size, to_picture
 from util.runner import Runner
 
 
@@ -45,17 +45,22 @@ class Translator:
         self.model.train(not self.opt.eval)
 
     def __call__(self, picture: str | Path | Image.Image) -> Image.Image:
-        """The translation, 8 bits a channel."""
-        seen = as_seen(picture) if isinstance(picture, Image.Image) else read_picture(Path(picture))
+        """The translation, 8 bits a channel; with ``bit_depth=16`` grey, mode ``I;16``."""
         opt = self.opt
+        if isinstance(picture, Image.Image):
+            seen = as_seen(picture, opt.bit_depth)
+        else:
+            seen = read_picture(Path(picture), opt.bit_depth)
+        mode = preprocess_of(opt.preprocess, opt.keep_size)
         pixels = scale(
             seen, preprocess=opt.preprocess, load_size=opt.load_size, crop_size=opt.crop_size,
             grayscale=channels_of_sides(opt)[0] == 1,
         )  # fmt: skip
-        crop_size = opt.crop_size if PREPROCESS[opt.preprocess].crops else None
+        crop_size = opt.crop_size if mode.crops else None
         # Where there is something to cut, as from the first picture of a folder.
         chance = draw(pixels.shape[1::-1], random.Random(f"{opt.seed} 0 0"),
                       crop_size=crop_size, flips=not opt.no_flip)  # fmt: skip
         real = to_range(cut(pixels, chance, crop_size))
-        fake = self.runner.test({"A": real[None], "A_paths": [""]})["fake"]
-        return to_picture(to_8_bits(fake[0]))
+        fake = self.runner.test({"A": real[None], "A_paths": [""]})["fake"][0]
+        fake = in_size(fake, seen.size) if opt.keep_size else fake
+        return to_picture(TO_LEVELS[opt.bit_depth](fake))

@@ -34,6 +34,7 @@ def create_samples(opt: Namespace, count: int) -> Batches:
     changed = {
         "isTrain": False, "serial_batches": True, "no_flip": True, "load_size": opt.crop_size,
         "batch_size": 1, "max_dataset_size": count, "num_threads": 0, "cache": "off",
+        "keep_size": False,
     }  # fmt: skip
     dataset = DATASETS[opt.dataset_mode]
     phase = "test" if dataset.has_phase(opt, "test") else opt.phase

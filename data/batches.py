@@ -89,6 +89,14 @@ class Batches:
         sizes = (reader.size(i) for reader in self.dataset.readers for i in range(len(reader)))
         return {side for size in sizes for side in size}
 
+    def own_sizes(self) -> dict[str, tuple[int, int]]:
+        """File → width and height of the picture in it, as seen, before it was scaled."""
+        return {
+            str(path): size
+            for reader in self.dataset.readers
+            for path, size in zip(reader.paths, reader.own_sizes, strict=True)
+        }
+
     @property
     def cached_bytes(self) -> int:
         """The memory that cached pictures take in the end."""

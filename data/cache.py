@@ -15,19 +15,16 @@ class PictureCache:
 
     The memory is anonymous and shared: workers made by fork see what any of them has stored. A
     process that was not made by fork gets a cache without places, which never holds anything.
+    ``levels`` is the type of the pixels, 8 or 16 bits.
     """
 
-    def __init__(self, sizes: Sequence[Size], channels: int):
+    def __init__(self, sizes: Sequence[Size], channels: int, levels: type = np.uint8):
         self.shapes = [(height, width, channels)[: 2 + (channels > 1)] for width, height in sizes]
         ends = np.cumsum([int(np.prod(shape)) for shape in self.shapes])
         self.places = [0, *ends.tolist()]
-        self.pixels = np.frombuffer(mmap.mmap(-1, max(1, self.nbytes)), np.uint8)
+        self.nbytes = self.places[-1] * np.dtype(levels).itemsize  # when it is full
+        self.pixels = np.frombuffer(mmap.mmap(-1, max(1, self.nbytes)), levels)
         self.is_stored = np.frombuffer(mmap.mmap(-1, max(1, len(sizes))), np.bool_)
-
-    @property
-    def nbytes(self) -> int:
-        """The memory it takes when it is full."""
-        return self.places[-1]
 
     def get(self, index: int) -> np.ndarray | None:
         """The pixels of a picture, (H, W) or (H, W, 3), if they are there."""

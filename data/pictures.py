@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from util.errors import UserError
 
 EXIF_ORIENTATION = 0x0112
+TIFF_WIDTH, TIFF_HEIGHT = 0x0100, 0x0101
 ENDS = {".png": b"IEND", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 # A picture is read or it is refused; what Pillow remarks on the way would only disturb the output.
@@ -50,17 +51,14 @@ def _is_file(path: Path) -> bool:
     return path.is_file() or (path.is_symlink() and not path.exists())
 
 
-def read_picture(path: Path) -> Image.Image:
-    """The picture in ``path``, upright, opaque, 8 bits a channel; mode ``L`` or ``RGB``.
-
-    Transparent parts show white. 16-bit grey is scaled, not clipped. Raises `UserError` naming
-    the file where it cannot be read.
-    """
+def read_picture(path: Path, bit_depth: int = 8) -> Image.Image:
+    """The picture in ``path``, upright, then `as_seen`; if it cannot be read, a `UserError`."""
     try:
-        with Image.open(path) as file:
+        # By name, Pillow maps a TIFF file into memory, and garbles one that lies on its side.
+        with path.open("rb") as content, Image.open(content) as file:
             picture = ImageOps.exif_transpose(file)
             picture.load()
-            return as_seen(picture)
+            return as_seen(picture, bit_depth)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except Exception as error:  # Pillow's decoders raise almost anything on broken files
@@ -76,10 +74,16 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def as_seen(picture: Image.Image) -> Image.Image:
-    """``picture`` opaque, 8 bits a channel: mode ``L`` or ``RGB``."""
-    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
-        return _to_8_bits(picture)
+def as_seen(picture: Image.Image, bit_depth: int = 8) -> Image.Image:
+    """``picture`` opaque, 8 bits a channel, mode ``L`` or ``RGB``; or 16-bit grey, mode ``I;16``.
+
+    Transparent parts show white. Values are scaled to the other depth, not clipped; of unknown
+    scale they raise `UserError`.
+    """
+    if is_deep(picture):
+        return _to_levels(picture, bit_depth)
+    if bit_depth == 16:
+        return Image.fromarray(np.asarray(as_seen(picture).convert("L"), dtype=np.uint16) * 257)
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")
@@ -87,8 +91,15 @@ def as_seen(picture: Image.Image) -> Image.Image:
     return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
 
 
-def _to_8_bits(picture: Image.Image) -> Image.Image:
-    """Grey values of 0…65535 (integers) or 0…1 (floating point) to 0…255, rounded."""
+def is_deep(picture: Image.Image) -> bool:
+    """Whether it is grey with more than 8 bits a pixel."""
+    return picture.mode in ("I", "F") or picture.mode.startswith("I;16")
+
+
+def _to_levels(picture: Image.Image, bit_depth: int) -> Image.Image:
+    """Grey values of 0…65535 (integers) or 0…1 (floating point) to 8 or 16 bits, rounded."""
+    if picture.mode == "I;16" and bit_depth == 16:
+        return picture
     values = np.asarray(picture, dtype=np.float64)
     top = 1.0 if picture.mode == "F" else 65535.0
     low, high = values.min(), values.max()
@@ -96,7 +107,8 @@ def _to_8_bits(picture: Image.Image) -> Image.Image:
         raise UserError(
             f"its values run from {low:g} to {high:g}, expected 0 to {top:g}; rescale the file"
         )
-    return Image.fromarray(np.rint(values * (255 / top)).astype(np.uint8))
+    highest, levels = (255, np.uint8) if bit_depth == 8 else (65535, np.uint16)
+    return Image.fromarray(np.rint(values * (highest / top)).astype(levels))
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -107,7 +119,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     """
     try:
         with Image.open(path) as file:
-            width, height = file.size
+            width, height = _stored_size(file)
             has_scale = file.mode not in ("I", "F")
             # For a PNG without EXIF, Pillow would decode all of it to look behind the pixels.
             has_exif = file.format != "PNG" or "exif" in file.info
@@ -117,6 +129,13 @@ def picture_size(path: Path) -> tuple[int, int]:
     if not has_scale or not _seems_whole(path):
         read_picture(path)
     return (height, width) if turned else (width, height)
+
+
+def _stored_size(file: Image.Image) -> tuple[int, int]:
+    """Width and height of the rows in the file; for TIFF, new Pillows have turned them already."""
+    if file.format == "TIFF":
+        return file.tag_v2[TIFF_WIDTH], file.tag_v2[TIFF_HEIGHT]
+    return file.size
 
 
 def _seems_whole(path: Path) -> bool:

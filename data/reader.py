@@ -12,7 +12,7 @@ from torch import Tensor
 from data import transforms
 from data.cache import PictureCache, Size, fits_in_memory
 from data.pictures import extensions, list_pictures, picture_sizes, read_picture
-from data.transforms import PREPROCESS
+from data.transforms import preprocess_of
 from util.errors import UserError
 from util.processes import here
 
@@ -40,22 +40,25 @@ class PictureReader:
         self.broken: dict[str, str] = {}  # file → what is wrong
         self.folder, self.files = files[0].parent, len(files)
         found = self._readable(files, opt.max_dataset_size)
-        self.paths, sizes = [path for path, _ in found], [self._own(size) for _, size in found]
-        self.grayscale = channels == 1
+        self.paths = [path for path, _ in found]
+        self.own_sizes = [self._own(size) for _, size in found]  # as seen, before any scaling
+        self.grayscale, self.bit_depth = channels == 1, opt.bit_depth
         self.flips = not opt.no_flip
         self.settings = {
             "preprocess": opt.preprocess, "load_size": opt.load_size, "crop_size": opt.crop_size
         }  # fmt: skip
-        self.mode = PREPROCESS[opt.preprocess]
-        self._check(sizes)
-        self.sizes = [self.mode.scaled(size, opt.load_size, opt.crop_size) for size in sizes]
+        self.mode = preprocess_of(opt.preprocess, keep_size=not opt.isTrain and opt.keep_size)
+        self._check(self.own_sizes)
+        self.sizes = [
+            self.mode.scaled(size, opt.load_size, opt.crop_size) for size in self.own_sizes
+        ]
         self.cache = self._open_cache(channels) if opt.isTrain and opt.cache == "auto" else None
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def read(self, index: int, rng: random.Random) -> tuple[Tensor, str]:
-        """Picture ``index``, 8-bit (C, H, W), and its file; ``rng`` decides how it is cut.
+        """Picture ``index``, (C, H, W) of `cut`, and its file; ``rng`` decides how it is cut.
 
         While training, the next picture stands in for one that turns out to be broken inside.
         Otherwise, and with ``--strict_data``, it raises `UserError`.
@@ -88,7 +91,7 @@ class PictureReader:
     def _pixels(self, index: int) -> np.ndarray:
         pixels = self.cache.get(index) if self.cache else None
         if pixels is None:
-            picture = half_of(read_picture(self.paths[index]), self.half)
+            picture = half_of(read_picture(self.paths[index], self.bit_depth), self.half)
             pixels = transforms.scale(picture, grayscale=self.grayscale, **self.settings)
             if self.cache:
                 self.cache.put(index, pixels)
@@ -121,7 +124,7 @@ class PictureReader:
     def _check(self, sizes: list[Size]) -> None:
         crop_size, preprocess = self.settings["crop_size"], self.settings["preprocess"]
         small = [pair for pair in zip(sizes, self.paths, strict=True) if min(pair[0]) < crop_size]
-        if preprocess == "crop" and small:
+        if preprocess == "crop" and self.mode.crops and small:
             (width, height), path = min(small)
             raise UserError(
                 f"--crop_size {crop_size}: {len(small)} of {len(sizes)} pictures are smaller "
@@ -129,10 +132,11 @@ class PictureReader:
             )
 
     def _open_cache(self, channels: int) -> PictureCache | None:
-        nbytes = sum(width * height * channels for width, height in self.sizes)
-        # Every process of a job has one.
-        fits = fits_in_memory(nbytes * here().local_size)
-        return PictureCache(self.sizes, channels) if fits else None
+        levels = np.uint8 if self.bit_depth == 8 else np.uint16
+        pixels = sum(width * height * channels for width, height in self.sizes)
+        every = here().local_size  # process of the job on this machine has one
+        fits = fits_in_memory(every * pixels * np.dtype(levels).itemsize)
+        return PictureCache(self.sizes, channels, levels) if fits else None
 
 
 def channels_of_sides(opt: Namespace) -> tuple[int, int]:

@@ -6,13 +6,17 @@ and unpaired data share both.
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from data.pictures import as_seen, is_deep
+from util.images import resized
+
+HALF = {torch.uint8: 127.5, torch.int32: 32767.5}  # of the highest value of 8 and of 16 bits
 Size = tuple[int, int]  # width, height in pixels
 
 
@@ -53,6 +57,11 @@ PREPROCESS = {
 }
 
 
+def preprocess_of(name: str, keep_size: bool) -> Preprocess:
+    """The value ``name`` of ``--preprocess``; with ``keep_size`` it cuts nothing off."""
+    return replace(PREPROCESS[name], crops=False) if keep_size else PREPROCESS[name]
+
+
 @dataclass(frozen=True)
 class Draw:
     """What chance decided for one picture: where the square is cut out (x, y), and the mirror."""
@@ -85,7 +94,7 @@ def apply(
     """``picture`` as a float tensor (C, H, W) in [-1, 1]: scaled, cut at ``crop_pos``, mirrored.
 
     C is 1 with ``grayscale`` (ITU-R 601 luma), else 3. ``preprocess`` is a key of `PREPROCESS`;
-    ``none`` never resamples.
+    ``none`` never resamples. A 16-bit picture keeps all its levels where grey is asked for.
     """
     pixels = scale(
         picture, preprocess=preprocess, load_size=load_size, crop_size=crop_size,
@@ -100,26 +109,33 @@ def scale(
 ) -> np.ndarray:
     """The half of `apply` that is the same in every epoch: channels and size (bicubic).
 
-    Returns 8-bit pixels, (H, W) for grey and (H, W, 3) for colour.
+    Returns 8-bit pixels, (H, W) for grey and (H, W, 3) for colour; of a 16-bit picture that is to
+    be grey, 16-bit ones. Raises `UserError` for a picture with values of unknown scale.
     """
-    picture = picture.convert("L" if grayscale else "RGB")
+    if is_deep(picture):
+        picture = as_seen(picture, 16 if grayscale else 8)
+    if not is_deep(picture):
+        picture = picture.convert("L" if grayscale else "RGB")
     size = PREPROCESS[preprocess].scaled(picture.size, load_size, crop_size)
-    if size != picture.size:
-        picture = picture.resize(size, Image.Resampling.BICUBIC)
-    return np.asarray(picture)
+    return np.asarray(picture if size == picture.size else resized(picture, size))
 
 
 def cut(pixels: np.ndarray, chance: Draw, crop_size: int | None) -> Tensor:
-    """The half that differs: the square at ``chance.crop_pos``, mirrored or not, (C, H, W)."""
+    """The half that differs: the square at ``chance.crop_pos``, mirrored or not, (C, H, W).
+
+    8 bits stay 8; 16 come as int32, as PyTorch can do little with 16 bits without a sign.
+    """
     if crop_size is not None:
         x, y = chance.crop_pos
         pixels = pixels[y : y + crop_size, x : x + crop_size]
     pixels = pixels[:, ::-1] if chance.flip else pixels
     planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    if planes.dtype == np.uint16:
+        planes = planes.astype(np.int32)
     return torch.from_numpy(np.ascontiguousarray(planes))
 
 
 def to_range(pixels: Tensor, pinned: bool = False) -> Tensor:
-    """8 bits, 0…255, to float32 in [-1, 1]; in ``pinned`` memory for a GPU."""
+    """What `cut` returns to float32 in [-1, 1]; in ``pinned`` memory for a GPU."""
     floats = torch.empty(pixels.shape, pin_memory=pinned)
-    return floats.copy_(pixels).div_(127.5).sub_(1)
+    return floats.copy_(pixels).div_(HALF[pixels.dtype]).sub_(1)

@@ -13,7 +13,8 @@ from models.networks import DISCRIMINATORS, GENERATORS, INITIALISERS, NORMS
 from options.parser import is_value, typed_values
 from options.rules import check
 from util.errors import UserError, polite_errors, printable
-from util.flags import Flag, choice, count_or_inf, gpu_list, real, switch, whole
+from util.flags import Flag, choice, count_or_inf, gpu_list, one_of, real, switch, whole
+from util.images import TO_LEVELS
 from util.processes import here
 
 COMMON = {
@@ -24,6 +25,7 @@ COMMON = {
     "model": choice("cycle_gan", MODELS, "the method"),
     "input_nc": Flag(3, whole(1), "channels of the pictures that go in: 3 colour, 1 grey"),
     "output_nc": Flag(3, whole(1), "channels of the pictures that come out"),
+    "bit_depth": Flag(8, one_of(*TO_LEVELS), "bits a channel: 8, or 16 for grey pictures"),
     "ngf": Flag(64, whole(1), "channels of the generator's first and last layers"),
     "ndf": Flag(64, whole(1), "channels of the discriminator's first layer"),
     "netD": choice("basic", DISCRIMINATORS, "discriminator; basic is the 70×70 PatchGAN"),

@@ -67,7 +67,8 @@ def models_can_be_trained(opt: Namespace) -> str | None:
 
 def crop_fits_load(opt: Namespace) -> str | None:
     scaled_to_load = opt.preprocess in ("resize_and_crop", "scale_width_and_crop")
-    if scaled_to_load and opt.crop_size > opt.load_size:
+    cuts = opt.isTrain or not opt.keep_size
+    if scaled_to_load and cuts and opt.crop_size > opt.load_size:
         return (
             f"--crop_size {opt.crop_size} is larger than --load_size {opt.load_size}: "
             "a square cannot be cut from a smaller picture; lower one or raise the other"
@@ -110,6 +111,15 @@ def channels_are_grey_or_colour(opt: Namespace) -> str | None:
         if vars(opt)[flag] not in (1, 3):
             return f"--{flag} {vars(opt)[flag]}: pictures have 1 (grey) or 3 (colour) channels"
     return None
+
+
+def deep_pictures_are_grey(opt: Namespace) -> str | None:
+    if opt.bit_depth == 8 or opt.input_nc == opt.output_nc == 1:
+        return None
+    return (
+        f"--bit_depth {opt.bit_depth}: only grey pictures are read and written so deep; "
+        "add --input_nc 1 --output_nc 1, or leave it at 8"
+    )
 
 
 def batches_have_one_size(opt: Namespace) -> str | None:
@@ -195,6 +205,7 @@ RULES: tuple[Callable[[Namespace], str | None], ...] = (
     discriminator_can_see,
     identity_needs_equal_channels,
     channels_are_grey_or_colour,
+    deep_pictures_are_grey,
     batches_have_one_size,
     there_is_something_to_train,
     blocks_can_be_recomputed,

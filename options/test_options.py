@@ -9,7 +9,9 @@ from util.checkpoint import load_options
 from util.flags import Flag, count_or_inf, real, switch, whole
 
 #: What a training run says about its networks, and the scale of the pictures they know.
-REMEMBERED = ("netG", "ngf", "norm", "no_dropout", "input_nc", "output_nc", "crop_size")
+REMEMBERED = (
+    "netG", "ngf", "norm", "no_dropout", "input_nc", "output_nc", "bit_depth", "crop_size",
+)  # fmt: skip
 
 
 class TestOptions(BaseOptions):
@@ -23,6 +25,7 @@ class TestOptions(BaseOptions):
     defaults = {"model": "test", "serial_batches": True, "no_flip": True}
     flags = {
         "results_dir": Flag("./results/", str, "where the pages of results are written"),
+        "keep_size": switch("cut nothing off, and write pictures in the size of the originals"),
         "aspect_ratio": Flag(1.0, real(1e-3), "width of the written pictures, relative"),
         "phase": Flag("test", str, "test, or another pair of folders in the data set"),
         "contact_sheet": switch("write contact_sheet.png too: many results in one picture"),

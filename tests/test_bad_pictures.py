@@ -157,7 +157,7 @@ def test_the_next_picture_stands_in_for_one_that_is_broken_inside(here):
         dataroot=here, phase="train", direction="AtoB", input_nc=3, output_nc=3, isTrain=True,
         dataset_mode="unaligned", strict_data=False, max_dataset_size=99, no_flip=True, cache="off",
         preprocess="none", load_size=40, crop_size=40, serial_batches=True, batch_size=1, seed=0,
-        num_threads=0, gpu_ids=[],
+        num_threads=0, gpu_ids=[], bit_depth=8,
     )  # fmt: skip
     seen = [Path(batch["A_paths"][0]).stem for batch in create_dataset(opt)]
     assert seen == ["00", "01", "02", "03", "04", "05", "05", "06", "07", "08", "09"]

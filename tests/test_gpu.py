@@ -93,3 +93,9 @@ def test_the_first_golden_step_holds(precision, compile_):
     found = torch.tensor(list(model.get_current_losses().values()), dtype=torch.float64)
     bound = 1e-2 if precision == "fp32" else 5e-2  # TF32 and bf16
     assert torch.allclose(found, reference["losses"][0], rtol=bound)
+
+
+def test_deep_pictures_are_computed_with_all_digits(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    runner_for(**SIZE, input_nc=1, output_nc=1, bit_depth=16)
+    assert not torch.backends.cudnn.allow_tf32

@@ -23,7 +23,7 @@ COMMON = {
     "serial_batches": False, "num_threads": 4, "batch_size": 1, "load_size": 286,
     "crop_size": 256, "max_dataset_size": INF, "preprocess": "resize_and_crop", "no_flip": False,
     "display_winsize": 256, "epoch": "latest", "load_iter": 0, "verbose": False, "suffix": "",
-    "seed": 0, "precision": "auto", "compile": "auto",
+    "seed": 0, "precision": "auto", "compile": "auto", "bit_depth": 8,
 }  # fmt: skip
 TRAIN = {
     "display_freq": 400, "display_ncols": 4, "display_id": 1,
@@ -34,7 +34,7 @@ TRAIN = {
     "gan_mode": "lsgan", "pool_size": 50, "lr_policy": "linear", "lr_decay_iters": 50,
 }  # fmt: skip
 TEST = {"results_dir": "./results/", "aspect_ratio": 1.0, "phase": "test", "eval": False,
-        "num_test": INF}  # fmt: skip
+        "keep_size": False, "num_test": INF}  # fmt: skip
 BY_MODEL = {
     "cycle_gan": {"lambda_A": 10, "lambda_B": 10, "lambda_identity": 0.5, "no_dropout": True},
     "pix2pix": {

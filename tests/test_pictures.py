@@ -33,6 +33,24 @@ def pixels(path) -> np.ndarray:
     return np.asarray(picture)
 
 
+@pytest.mark.parametrize("how", [{}, {"compression": "tiff_lzw"}], ids=["plain", "packed"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "I;16"])
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_orientation_of_a_tiff(tmp_path, orientation, mode, how):
+    """Pillow turns some of them while it loads, and says the size before or after that."""
+    path = tmp_path / "scan.tiff"
+    stored = drawn("scan", (7, 4), "RGB" if mode == "RGB" else "L")
+    plain = np.asarray(stored)
+    if mode == "I;16":
+        stored = Image.fromarray(plain.astype(np.uint16) * 257)
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    stored.save(path, exif=exif, **how)
+    expected = UPRIGHT[orientation](plain)
+    assert np.array_equal(pixels(path), expected)
+    assert picture_size(path) == expected.shape[1::-1]
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "I;16"])
 @pytest.mark.parametrize("orientation", UPRIGHT)
 def test_exif_orientation(tmp_path, orientation, mode):

@@ -6,6 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from util.files import write_atomically
+from util.images import shown
 
 GAP, PAPER = 6, "white"  # pixels between pairs
 MOST = 48  # pairs, spread evenly over all there are
@@ -28,7 +29,7 @@ def contact_sheet(rows: Iterable[list[Path]], side: int = 96, columns: int = 0) 
         top = GAP + number // columns * (side + GAP)
         for i, file in enumerate(group):
             with Image.open(file) as picture:
-                small = picture.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
+                small = shown(picture).resize((side, side), Image.Resampling.LANCZOS)
             sheet.paste(small, (left + i * side, top))
     return sheet
 

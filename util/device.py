@@ -41,14 +41,18 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
 
 
-def pick_precision(asked: str, device: torch.device) -> str:
-    """``fp32`` or ``bf16``; ``auto`` is bf16 where that is faster.
+def pick_precision(asked: str, device: torch.device, bit_depth: int = 8) -> str:
+    """``fp32`` or ``bf16``; ``auto`` is bf16 where that is faster and has digits enough.
+
+    Pictures of more than 8 bits are computed in fp32: bf16 has 8 bits of digits.
 
     On GPUs that is from compute capability 8.0 on; on CPUs it takes AMX: with AVX512-BF16 alone
     convolutions were measured at half the speed of float32 (benchmarks/README.md).
     """
     if asked != "auto":
         return asked
+    if bit_depth > 8:
+        return "fp32"
     if device.type == "cuda":
         return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
     has_amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()

@@ -46,6 +46,18 @@ def whole(least: int = 0, most: float = math.inf) -> Callable[[str], int]:
     return parse
 
 
+def one_of(*numbers: int) -> Callable[[str], int]:
+    """One of a few whole numbers."""
+
+    def parse(text: str) -> int:
+        value = whole()(text)
+        if value not in numbers:
+            raise ValueError(f"must be {' or '.join(map(str, numbers))}")
+        return value
+
+    return parse
+
+
 def real(least: float = -math.inf, below: float = math.inf) -> Callable[[str], float]:
     """A finite number from ``least`` up to, but not including, ``below``."""
 

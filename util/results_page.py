@@ -12,12 +12,14 @@ from torch import Tensor
 
 from util.contact_sheet import save_contact_sheet
 from util.errors import UserError, printable
-from util.images import save_picture, to_8_bits
+from util.images import TO_LEVELS, in_size, save_picture
 from util.pages import add_script, new_page, save_page
 from util.processes import here
 
 Row = dict[str, str]  # label → file, relative to the page
+Sizes = dict[str, tuple[int, int]]  # file → width and height in pixels
 AHEAD = 64  # pictures that may wait to be written
+ROOM = 2**29  # bytes that they may take meanwhile
 LONGEST = 200  # bytes of a name; "_real_A.png" comes behind it, and file systems allow 255
 
 
@@ -26,20 +28,22 @@ class ResultsPage:
 
     Encoding and writing happen in threads, while the next pictures are translated. ``pairs`` says
     which label is the translation of which. Sub-folders of ``roots``, where the pictures come
-    from, appear in ``images/`` too. Of several processes each writes its pictures, the first one
-    the page of all of them.
+    from, appear in ``images/`` too. What is made from a file in ``sizes`` is scaled to that size.
+    Of several processes each writes its pictures, the first one the page of all of them.
     """
 
     def __init__(
         self, folder: Path, title: str, *, roots: list[Path], pairs: dict[str, str], width: int,
-        aspect_ratio: float, contact_sheet: bool = False,
+        aspect_ratio: float, contact_sheet: bool = False, sizes: Sizes | None = None,
+        bit_depth: int = 8,
     ):  # fmt: skip
         self.folder, self.title, self.roots, self.pairs = folder, title, roots, pairs
-        self.width, self.aspect_ratio, self.world = width, aspect_ratio, here()
+        self.width, self.aspect_ratio, self.kept_sizes = width, aspect_ratio, sizes or {}
+        self.to_levels, self.world = TO_LEVELS[bit_depth], here()
         self.index = folder / "index.html"
         self.sheet = folder / "contact_sheet.png" if contact_sheet else None
         self.rows: dict[str, Row] = {}
-        self.sizes: dict[str, tuple[int, int]] = {}  # of the pictures in a row: width, height
+        self.sizes: Sizes = {}  # of the files written
         self.done: set[tuple[str, str]] = set()
         self.names: set[str] = set()  # of rows, those of other processes included
         self.writers = ThreadPoolExecutor(max_workers=2)
@@ -51,13 +55,17 @@ class ResultsPage:
         A row is named after the source of its first picture. Where one side of unpaired data
         comes round again it is not written twice.
         """
-        batches = {label: to_8_bits(pictures) for label, pictures in visuals.items()}
-        for i, new, name in self._new_rows({label: sources[label] for label in batches}):
+        for i, new, name in self._new_rows({label: sources[label] for label in visuals}):
             self.rows[name] = {label: f"images/{name}_{label}.png" for label in new}
-            height, width = batches[new[0]].shape[-2:]
-            self.sizes[name] = (max(1, round(width * self.aspect_ratio)), height)
             for label, file in self.rows[name].items():
-                self._write(batches[label][i], self.folder / file)
+                pixels = self._pixels(visuals[label][i], sources[label][i])
+                height, width = pixels.shape[-2:]
+                self.sizes[file] = (max(1, round(width * self.aspect_ratio)), height)
+                self._write(pixels, self.folder / file)
+
+    def _pixels(self, picture: Tensor, source: str) -> Tensor:
+        size = self.kept_sizes.get(source)
+        return self.to_levels(in_size(picture, size) if size else picture)
 
     def pass_over(self, sources: dict[str, list[str]]) -> None:
         """The same batch in the hands of another process, which will write it."""
@@ -74,7 +82,7 @@ class ResultsPage:
 
     def _write(self, pixels: Tensor, path: Path) -> None:
         self.writing.append(self.writers.submit(self._save, pixels, path))
-        while len(self.writing) > AHEAD:
+        while len(self.writing) > min(AHEAD, ROOM // pixels.nbytes):
             self.writing.popleft().result()  # raises what went wrong in a thread
 
     def _save(self, pixels: Tensor, path: Path) -> None:
@@ -141,7 +149,7 @@ class ResultsPage:
     def _card(self, name: str, row: Row, before: str, after: str) -> None:
         from dominate import tags
 
-        width, height = map(str, self.sizes[name])
+        width, height = map(str, self.sizes[row[after]])
         name = printable(name)
         size = {"width": width, "height": height, "loading": "lazy", "decoding": "async"}
         with tags.figure(data_name=name):

@@ -33,12 +33,16 @@ class Runner:
     def __init__(self, model, opt: Namespace):
         self.model, self.world = model, here()
         self.device = pick_device(opt.gpu_ids, "gpu_ids" in opt.typed, self.world)
-        self.how = [pick_precision(opt.precision, self.device), "channels-last"]
+        precision = pick_precision(opt.precision, self.device, opt.bit_depth)
+        self.how = [precision, "channels-last"]
         if self.how[0] == "bf16":
             model.precision = partial(torch.autocast, self.device.type, dtype=torch.bfloat16)
         model.to(self.device, memory_format=torch.channels_last)
         on_gpu = self.device.type == "cuda"
-        self._prepare_gpu(opt.isTrain and opt.deterministic) if on_gpu else self._prepare_cpu()
+        if on_gpu:
+            self._prepare_gpu(opt.isTrain and opt.deterministic, exact=opt.bit_depth > 8)
+        else:
+            self._prepare_cpu()
         if not opt.isTrain and opt.tile:
             self._tile(opt.tile, opt.overlap)
         elif opt.compile == "on" or (opt.compile == "auto" and on_gpu and _has_compiler()):
@@ -124,8 +128,10 @@ class Runner:
             use_winograd(net)
         self._configure_optimizers(fused=True)
 
-    def _prepare_gpu(self, deterministic: bool) -> None:
+    def _prepare_gpu(self, deterministic: bool, exact: bool) -> None:
         torch.cuda.set_device(self.device)
+        if exact:  # TF32, which PyTorch takes for fp32 in convolutions, has 11 bits of digits
+            torch.backends.cudnn.allow_tf32 = False
         if deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
             torch.use_deterministic_algorithms(True)
