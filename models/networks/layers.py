@@ -12,8 +12,8 @@ class InstanceNorm2d(nn.Module):
     is wrong when the batch is 1 and the incoming gradient is channels-last (seen up to torch
     2.15), and which turns channels-last pictures into contiguous ones. For one picture the
     statistics of the batch *are* those of the instance, so batch norm, picture by picture,
-    computes the same thing and keeps the layout. A compiler gets the formula itself, an exported
-    graph the operation by its name.
+    computes the same thing and keeps the layout. A compiler gets the formula itself, a file
+    of ONNX the operation by its name.
     """
 
     def __init__(self, num_features: int, eps: float = 1e-5):
@@ -21,10 +21,10 @@ class InstanceNorm2d(nn.Module):
         self.num_features, self.eps = num_features, eps
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W) → the same
-        if torch.compiler.is_exporting():
-            return F.instance_norm(x, eps=self.eps)
         if torch.compiler.is_compiling():
-            return normalise(x, self.eps)
+            # Not is_exporting, which torch 2.11 affirms to every compiler.
+            exporting = torch.onnx.is_in_onnx_export()
+            return F.instance_norm(x, eps=self.eps) if exporting else normalise(x, self.eps)
         pictures = [
             F.batch_norm(one, None, None, training=True, eps=self.eps) for one in x.split(1)
         ]
