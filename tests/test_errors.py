@@ -119,13 +119,17 @@ def test_bad_weights_are_refused(name, call, trained, dataset, tmp_path):
     assert files_below(tmp_path) == before
 
 
-@pytest.mark.parametrize("make", OTHER_TYPES.values(), ids=OTHER_TYPES)
-def test_weights_of_other_types_are_taken(make, call, trained, dataset, tmp_path):
+@pytest.mark.parametrize(("make", "says"), OTHER_TYPES.values(), ids=OTHER_TYPES)
+def test_weights_of_other_types_are_taken(make, says, call, trained, dataset, tmp_path):
     folder = tmp_path / "checkpoints" / "run"
     folder.mkdir(parents=True)
     make(folder, trained / "tiny")
     words = ["--dataroot", dataset / "testA", "--name", "run", "--no_dropout"]
-    assert ok(call(*TEST, *words)).stderr == ""
+    done = ok(call(*TEST, *words))
+    assert done.stderr == ""
+    notes = [line for line in done.stdout.splitlines() if line.startswith("note: ")]
+    assert len(notes) == bool(says)
+    assert all(part in note for note in notes for part in (*says, str(folder)))
     (tmp_path / "checkpoints" / "tiny").symlink_to(trained / "tiny")
     ok(call(*TEST, "--dataroot", dataset / "testA", "--name", "tiny"))
     found, expected = (

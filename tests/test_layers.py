@@ -49,6 +49,21 @@ def test_instance_norm_is_the_formula(n, layout, incoming, dtype, shape):
     assert np.abs(slope.double().numpy() - expected_slope).max() < TOLERANCE[dtype] * 4
 
 
+def test_a_compiler_gets_the_formula():
+    graphs = []
+
+    def keep(graph, _):
+        graphs.append(graph.code)
+        return graph.forward
+
+    x = torch.randn(2, 4, 6, 6)
+    compiled = torch.compile(InstanceNorm2d(4), backend=keep, fullgraph=True)
+    torch.testing.assert_close(compiled(x), InstanceNorm2d(4)(x))
+    assert len(graphs) == 1
+    assert "var_mean" in graphs[0]
+    assert "instance_norm" not in graphs[0]
+
+
 def test_instance_norm_stores_nothing_and_is_the_same_in_eval_mode():
     net, x = InstanceNorm2d(4), torch.randn(2, 4, 6, 6)
     assert net.state_dict() == {}

@@ -38,7 +38,7 @@ def test_wandb_keeps_a_run_offline(dataset, run, tmp_path):
     ("flag", "package"), [("tensorboard", "tensorboard"), ("use_wandb", "wandb")]
 )
 def test_what_is_not_installed_is_named(flag, package, dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr("util.other_views.find_spec", lambda name: None)
+    monkeypatch.setattr("util.packages.find_spec", lambda name: None)
     done = call_in(tmp_path, "train.py", "--dataroot", dataset, *WORDS, f"--{flag}")
     assert done.returncode == 2
     assert f"--{flag}: {package} is not installed" in done.stderr

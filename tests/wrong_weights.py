@@ -74,6 +74,37 @@ def changed(one=lambda weight: weight, every=lambda weight: weight):
     return make
 
 
+def renamed(name=lambda key: key, affine: bool = False, running: bool = False):
+    """Good weights under other names; and what norm layers may have elsewhere, beside them."""
+
+    def make(folder: Path, trained: Path) -> None:
+        state = dict(good(folder, trained))
+        for layer, width in norm_layers(state).items():
+            if affine:
+                state |= {f"{layer}.weight": torch.ones(width), f"{layer}.bias": torch.ones(width)}
+            if running:
+                state |= {f"{layer}.running_mean": torch.rand(width),
+                          f"{layer}.running_var": torch.rand(width),
+                          f"{layer}.num_batches_tracked": torch.tensor(7)}  # fmt: skip
+        torch.save({name(key): value for key, value in state.items()}, folder / FILE)
+
+    return make
+
+
+def norm_layers(state: dict) -> dict[str, int]:
+    """The layer after every convolution but the last, and its width."""
+    biases = [key.rsplit(".", 2) for key in state if key.endswith(".bias")][:-1]
+    return {
+        f"{before}.{int(number) + 1}": len(state[f"{before}.{number}.bias"])
+        for before, number, _ in biases
+    }
+
+
+def another_program(affine: bool):
+    """Its layout is ours but for the name of a part of every block."""
+    return renamed(lambda key: key.replace("conv_block", "block"), affine=affine)
+
+
 def with_nan(weight: torch.Tensor) -> torch.Tensor:
     weight[-1, -1, -1, -1] = float("nan")
     return weight
@@ -98,6 +129,44 @@ WEIGHTS = {
     "another generator": ([], other_net("resnet_9blocks", 2), (FILE, "--netG", "besides")),
     "another width": ([], other_net("resnet_6blocks", 3), (FILE, "--ngf", "(3, 3, 7, 7)")),
     "another norm": ([], other_net("resnet_6blocks", 2, "batch"), (FILE, "--norm", "lacks")),
+    "a smaller generator": (
+        ["--netG", "resnet_9blocks"], other_net("resnet_6blocks", 2), (FILE, "--netG", "lacks"),
+    ),
+    "another kind of generator": (
+        ["--netG", "unet_128"], other_net("resnet_6blocks", 2),
+        ("not one name fits", "model.1.weight, model.1.bias, … (36)", "model.model.0.weight",
+         "give the --netG"),
+    ),
+    "norm with parameters": (
+        [], renamed(affine=True),
+        (FILE, "model.2.weight (and 16 more)", "instance norm has none", "cannot be represented"),
+    ),
+    "another program": (
+        [], another_program(affine=False),
+        ("model.10.block.1.weight (and 23 more)", "model.10.conv_block.1.weight (and 23 more)",
+         "other names", "layout of another program"),
+    ),
+    "another program, norm with parameters": (
+        [], another_program(affine=True),
+        ("model.2.weight (and 4 more)", "cannot be represented", "model.10.block.1.weight",
+         "model.10.conv_block.1.weight"),
+    ),
+    "another program, other names for all": (
+        [], renamed(lambda key: f"net.{key}", running=True),
+        ("not one name fits", "net.model.1.weight, net.model.1.bias, … (87)", "(36)", "layout"),
+    ),
+    "a prefix on some": (
+        [], renamed(lambda key: key if key.startswith("model.1.") else f"module.{key}"),
+        ("other names", "module.model.4.weight"),
+    ),
+    "running values of no norm": (
+        [], renamed(lambda key: key.replace("2.running_mean", "3.running_mean"), running=True),
+        ("the file has model.3.running_mean", "besides"),
+    ),
+    "names that are long": (
+        [], renamed(lambda key: "x" * 9999 + key), ("not one name fits", "xxx…"),
+    ),
+    "nothing": ([], saved({}), (FILE, "holds no weights at all")),
     "a wrong suffix": (["--model_suffix", "_X"], other_net("resnet_6blocks", 2), ("net_G_X.pth",)),
     "empty": ([], written(b""), (FILE, "cannot be read")),
     "text": ([], written(b"weights, honestly\n" * 9), (FILE, "cannot be read")),
@@ -108,7 +177,7 @@ WEIGHTS = {
     "a tensor": ([], saved(torch.zeros(2)), (FILE, "state dict")),
     "a checkpoint": ([], saved({"epoch": 3, "model": {}}), (FILE, "state dict")),
     "other things": ([], saved({"model.1.weight": Path("x")}), (FILE, "cannot be read", "--epoch")),
-    "keys that are numbers": ([], saved({1: torch.zeros(2)}), (FILE, "--netG", "lacks")),
+    "keys that are numbers": ([], saved({1: torch.zeros(2)}), (FILE, "--netG", "has 1 (1)")),
     "whole numbers": ([], changed(every=torch.Tensor.int), (FILE, "model.1.weight", "torch.int32")),
     "complex": ([], changed(lambda w: w + 0j), (FILE, "model.1.weight", "torch.complex64")),
     "not a number": ([], changed(with_nan), (FILE, "model.1.weight holds NaN", "--epoch")),
@@ -119,14 +188,23 @@ WEIGHTS = {
     "an archive that swells": ([], bomb, (FILE, "0.1 MB would unpack to 100.0 MB", "--epoch")),
     "a pickle that runs code": ([], evil, (FILE, "cannot be read")),
     "an archive that runs code": ([], evil_zip, (FILE, "cannot be read")),
-}
+}  # fmt: skip
 
-#: weights that are stored otherwise, and load all the same
+#: weights that are stored otherwise and load all the same → what makes them, parts of the note
 OTHER_TYPES = {
-    "float16": changed(every=torch.Tensor.half),
-    "bfloat16": changed(every=torch.Tensor.bfloat16),
-    "float64": changed(every=torch.Tensor.double),
-    "the old format": lambda folder, trained: torch.save(
-        good(folder, trained), folder / FILE, _use_new_zipfile_serialization=False
+    "float16": (changed(every=torch.Tensor.half), ("float16 widened",)),
+    "bfloat16": (changed(every=torch.Tensor.bfloat16), ("bfloat16 widened",)),
+    "float64": (changed(every=torch.Tensor.double), ()),
+    "the old format": (
+        lambda folder, trained: torch.save(
+            good(folder, trained), folder / FILE, _use_new_zipfile_serialization=False
+        ),
+        (),
+    ),
+    "from several GPUs": (renamed("module.{}".format), ('prefix "module." was taken off',)),
+    "running values": (renamed(running=True), ("51 running values of instance norm",)),
+    "all of it": (
+        renamed("module.{}".format, running=True),
+        ('prefix "module." was taken off', "51 running values of instance norm"),
     ),
 }

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from util.averages import MARK
-from util.errors import UserError
+from util.errors import UserError, printable
 from util.files import write_atomically, write_text
+from util.foreign_weights import adapted, misfit
 
 OPTIONS_FILE = "train_opt.json"
 OTHERS = "copy it anew, or choose other weights (--epoch, --name)"
@@ -58,18 +59,20 @@ def weights_in(folder: Path, suffix: str) -> dict[str, Path]:
 
 
 def load_weights(net: nn.Module, path: Path) -> None:
-    """Read what `save_weights` wrote into ``net``, which must have the same layers."""
-    state = read_state(path)
+    """Read what `save_weights` wrote into ``net``, which must have the same layers.
+
+    What other programs write loads too if it comes to the same; a line tells what was done to it.
+    """
+    state, done = adapted(net, read_state(path))
+    if problem := misfit(net, state):
+        raise UserError(f"{path} does not fit the network that the options describe: {problem}")
     expected = net.state_dict()
-    if problem := _difference(expected, state):
-        raise UserError(
-            f"{path} does not fit the network that the options describe: {problem}; "
-            "give the --netG, --ngf, --norm, --no_dropout, --input_nc … it was trained with"
-        )
     for key, value in state.items():
         if problem := _unusable(value, expected[key]):
             raise UserError(f"{path}: {key} {problem}; {OTHERS}")
     net.load_state_dict(state)
+    if done:
+        print(f"note: {printable(str(path))}: {'; '.join(done)}")
 
 
 def _unusable(value: Tensor, expected: Tensor) -> str | None:
@@ -113,28 +116,6 @@ def _refuse_bombs(path: Path) -> None:
     packed = path.stat().st_size
     if unpacked > BLOAT * packed:
         raise ValueError(f"its {packed / 1e6:.1f} MB would unpack to {unpacked / 1e6:.1f} MB")
-
-
-def _difference(expected: dict[str, Tensor], found: dict[str, Tensor]) -> str:
-    missing = [key for key in expected if key not in found]
-    surplus = [key for key in found if key not in expected]
-    shapes = [
-        f"{key} is {tuple(found[key].shape)} in the file, {tuple(value.shape)} in the network"
-        for key, value in expected.items()
-        if key in found and found[key].shape != value.shape
-    ]
-    parts = []
-    if shapes:
-        parts.append(shapes[0] + _and_more(shapes))
-    if missing:
-        parts.append(f"the file lacks {missing[0]}{_and_more(missing)}")
-    if surplus:
-        parts.append(f"the file has {surplus[0]}{_and_more(surplus)} besides")
-    return "; ".join(parts)
-
-
-def _and_more(items: list) -> str:
-    return f" (and {len(items) - 1} more)" if len(items) > 1 else ""
 
 
 def what_is_there(folder: Path) -> str:

@@ -1,20 +1,19 @@
 """The same records for TensorBoard and Weights & Biases, where these are installed."""
 
-from importlib.util import find_spec
 from pathlib import Path
 
 from torch import Tensor
 
-from util.errors import UserError
 from util.history import Record
 from util.images import to_8_bits, to_picture
+from util.packages import require
 
 
 class TensorBoardView:
     """Writes to ``tensorboard/`` in the folder of the run."""
 
     def __init__(self, folder: Path, total_iters: int):
-        _require("tensorboard", "--tensorboard")
+        require("--tensorboard", "tensorboard")
         from torch.utils.tensorboard import SummaryWriter
 
         # What a run did after the point at which it goes on did not happen.
@@ -43,7 +42,7 @@ class WandbView:
     """Sends to Weights & Biases, or keeps it in the folder of the run with WANDB_MODE=offline."""
 
     def __init__(self, folder: Path, options: dict):
-        _require("wandb", "--use_wandb")
+        require("--use_wandb", "wandb")
         import wandb
 
         self.wandb = wandb
@@ -71,8 +70,3 @@ class WandbView:
     def close(self) -> None:
         """Wait until all has been sent."""
         self.run.finish()
-
-
-def _require(package: str, flag: str) -> None:
-    if find_spec(package) is None:
-        raise UserError(f"{flag}: {package} is not installed; pip install {package}")

@@ -12,12 +12,14 @@ class InstanceNorm2d(nn.InstanceNorm2d):
     when the batch is 1 and the incoming gradient is channels-last (seen up to torch 2.15), and it
     turns channels-last pictures into contiguous ones. For one picture the statistics of the batch
     *are* those of the instance, so batch norm, picture by picture, computes the same thing and
-    keeps the layout. A compiler gets the formula itself.
+    keeps the layout. A compiler gets the formula itself, a file of ONNX the operation by its name.
     """
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W) → the same
         if torch.compiler.is_compiling():
-            return normalise(x, self.eps)
+            # Not is_exporting, which torch 2.11 affirms to every compiler.
+            exporting = torch.onnx.is_in_onnx_export()
+            return F.instance_norm(x, eps=self.eps) if exporting else normalise(x, self.eps)
         pictures = [
             F.batch_norm(one, None, None, training=True, eps=self.eps) for one in x.split(1)
         ]
