@@ -31,7 +31,10 @@ class PictureDataset(Protocol):
         """The sizes of the pictures in item ``index``; equal ones can share a batch."""
 
     def get(self, index: int, rng: random.Random) -> dict:
-        """Item ``index``; whatever is random about it comes from ``rng``."""
+        """Item ``index``; whatever is random about it comes from ``rng``.
+
+        Its pictures are tensors (C, H, W): 8 bits, or floats in [-1, 1].
+        """
 
 
 class Batches:

@@ -120,6 +120,8 @@ def cut(pixels: np.ndarray, chance: Draw, crop_size: int | None) -> Tensor:
 
 
 def to_range(pixels: Tensor, pinned: bool = False) -> Tensor:
-    """8 bits, 0…255, to float32 in [-1, 1]; in ``pinned`` memory for a GPU."""
+    """8 bits, 0…255, to float32 in [-1, 1]; in ``pinned`` memory for a GPU. Floats are in it."""
+    if pixels.is_floating_point():
+        return pixels.pin_memory() if pinned else pixels
     floats = torch.empty(pixels.shape, pin_memory=pinned)
     return floats.copy_(pixels).div_(127.5).sub_(1)
