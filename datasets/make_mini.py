@@ -62,7 +62,7 @@ def parse():
     parser.add_argument("--size", type=whole_number(16), default=64, help="pixels, 16 or more")
     parser.add_argument("--train", type=whole_number(1), default=200, help="faces per train set")
     parser.add_argument("--test", type=whole_number(1), default=20, help="faces per test set")
-    parser.add_argument("--layout", choices=LAYOUTS, default="unaligned", help="how they are laid out")
+    parser.add_argument("--layout", choices=LAYOUTS, default="unaligned", help="who stands where")
     parser.add_argument("--seed", type=whole_number(0), default=0, help="another one: other faces")
     return parser.parse_args()
 
