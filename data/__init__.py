@@ -5,12 +5,14 @@ from argparse import Namespace
 
 from data.aligned_dataset import AlignedDataset
 from data.batches import Batches
+from data.colorization_dataset import ColorizationDataset
 from data.single_dataset import SingleDataset
 from data.unaligned_dataset import UnalignedDataset
 
 DATASETS = {
     "unaligned": UnalignedDataset,
     "aligned": AlignedDataset,
+    "colorization": ColorizationDataset,
     "single": SingleDataset,
 }
 

@@ -33,7 +33,10 @@ class PictureDataset(Protocol):
         """The sizes of the pictures in item ``index``; equal ones can share a batch."""
 
     def get(self, index: int, rng: random.Random) -> dict:
-        """Item ``index``; whatever is random about it comes from ``rng``."""
+        """Item ``index``; whatever is random about it comes from ``rng``.
+
+        Its pictures are tensors (C, H, W): 8 bits, or floats in [-1, 1].
+        """
 
     def paths(self, index: int) -> dict[str, str]:
         """The files of item ``index``, which must be in order, as in the item."""

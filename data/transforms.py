@@ -136,6 +136,11 @@ def cut(pixels: np.ndarray, chance: Draw, crop_size: int | None) -> Tensor:
 
 
 def to_range(pixels: Tensor, pinned: bool = False) -> Tensor:
-    """What `cut` returns to float32 in [-1, 1]; in ``pinned`` memory for a GPU."""
+    """What `cut` returns as float32 in [-1, 1], in which floats are already.
+
+    In ``pinned`` memory for a GPU.
+    """
+    if pixels.is_floating_point():
+        return pixels.pin_memory() if pinned else pixels
     floats = torch.empty(pixels.shape, pin_memory=pinned)
     return floats.copy_(pixels).div_(HALF[pixels.dtype]).sub_(1)

@@ -64,12 +64,12 @@ def _complain(message: str) -> int:
     return 2
 
 
-def refuse_filled(out: Path) -> None:
+def refuse_filled(out: Path, flag: str = "--out") -> None:
     """Raises UserError unless `out` is free: not there yet, or an empty folder."""
     if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out} is a file: pass a folder")
+        raise UserError(f"{flag} {out} is a file: pass a folder")
     if out.is_dir() and any(out.iterdir()):
-        raise UserError(f"--out {out} already holds files: remove it or pass another --out")
+        raise UserError(f"{flag} {out} already holds files: remove it or pass another {flag}")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from argparse import Namespace
 import torch
 
 from models.base_model import BaseModel
+from models.colorization_model import ColorizationModel
 from models.cycle_gan_model import CycleGANModel
 from models.pix2pix_model import Pix2PixModel
 from models.template_model import TemplateModel
@@ -13,6 +14,7 @@ from models.test_model import TestModel
 MODELS: dict[str, type[BaseModel]] = {
     "cycle_gan": CycleGANModel,
     "pix2pix": Pix2PixModel,
+    "colorization": ColorizationModel,
     "template": TemplateModel,
     "test": TestModel,
 }

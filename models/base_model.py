@@ -31,6 +31,8 @@ class BaseModel:
     defaults: dict[str, object] = {}  # flags of others, to which this method gives another default
     dataset_modes: tuple[str, ...] = ()  # the data it can be fed
     gan_modes: tuple[str, ...] = tuple(GAN_LOSSES)  # the objectives it can be trained with
+    directions: tuple[str, ...] = ("AtoB", "BtoA")  # the ways it can translate
+    channels: dict[str, tuple[int, ...]] = {"input_nc": (1, 3), "output_nc": (1, 3)}  # grey, colour
     sources: dict[str, str] = {}  # picture in ``visuals`` → the input it is made from
     trainable = True
     differentiates_twice = False  # a loss contains gradients, which compilers do not support

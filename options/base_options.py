@@ -116,7 +116,9 @@ class BaseOptions:
             for name, flag in COMMON.items()
         }
         groups = {"common": common, f"{self.phase()}ing": self.flags}
-        groups |= {f"--model {name}": model.flags for name, model in MODELS.items()}
+        for name, flag in (item for model in MODELS.values() for item in model.flags.items()):
+            takers = ", ".join(each for each, model in MODELS.items() if name in model.flags)
+            groups.setdefault(f"--model {takers}", {})[name] = flag
         return groups
 
     def phase(self) -> str:

@@ -59,6 +59,13 @@ def objective_fits_model(opt: Namespace) -> str | None:
     return f"--gan_mode {opt.gan_mode}: --model {opt.model} takes {' or '.join(allowed)}"
 
 
+def direction_fits_model(opt: Namespace) -> str | None:
+    allowed = MODELS[opt.model].directions
+    if opt.direction in allowed:
+        return None
+    return f"--direction {opt.direction}: --model {opt.model} takes {' or '.join(allowed)}"
+
+
 def models_can_be_trained(opt: Namespace) -> str | None:
     if opt.isTrain and not MODELS[opt.model].trainable:
         return f"--model {opt.model} cannot be trained; it is for test.py"
@@ -106,11 +113,25 @@ def identity_needs_equal_channels(opt: Namespace) -> str | None:
     )
 
 
-def channels_are_grey_or_colour(opt: Namespace) -> str | None:
-    for flag in ("input_nc", "output_nc"):
-        if vars(opt)[flag] not in (1, 3):
-            return f"--{flag} {vars(opt)[flag]}: pictures have 1 (grey) or 3 (colour) channels"
+def channels_fit_model(opt: Namespace) -> str | None:
+    for flag, allowed in MODELS[opt.model].channels.items():
+        if vars(opt)[flag] not in allowed:
+            numbers = " or ".join(map(str, allowed))
+            return (
+                f"--{flag} {vars(opt)[flag]}: --model {opt.model} takes pictures of {numbers} "
+                f"channels{_models_for(opt)}"
+            )
     return None
+
+
+def _models_for(opt: Namespace) -> str:
+    """The models that take so many channels, for a run that was trained with one of them."""
+    fitting = [
+        name for name, model in MODELS.items()
+        if all(vars(opt)[flag] in allowed for flag, allowed in model.channels.items())
+    ]  # fmt: skip
+    channels = f"{opt.input_nc} → {opt.output_nc}"
+    return f"; for {channels} there is --model {' or '.join(fitting)}" if fitting else ""
 
 
 def deep_pictures_are_grey(opt: Namespace) -> str | None:
@@ -201,10 +222,11 @@ RULES: tuple[Callable[[Namespace], str | None], ...] = (
     data_fits_model,
     models_can_be_trained,
     objective_fits_model,
+    direction_fits_model,
     crop_fits_load,
     discriminator_can_see,
     identity_needs_equal_channels,
-    channels_are_grey_or_colour,
+    channels_fit_model,
     deep_pictures_are_grey,
     batches_have_one_size,
     there_is_something_to_train,

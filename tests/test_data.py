@@ -166,7 +166,7 @@ def test_channels_follow_the_direction(uneven, direction):
 def test_every_data_set_is_a_function_of_its_keys(dataset, dataset_mode):
     """For testing: in order, nothing cut or mirrored by chance, the same each time."""
     model = next(name for name, kind in MODELS.items() if dataset_mode in kind.dataset_modes)
-    phase = ["--phase", "testA"] if dataset_mode == "aligned" else []
+    phase = ["--phase", "testA"] if dataset_mode in ("aligned", "colorization") else []
     root = dataset / "testA" if dataset_mode == "single" else dataset
     opt = test_options(root, "--model", model, "--dataset_mode", dataset_mode, *phase)
     first, again = list(create_dataset(opt)), list(create_dataset(opt))

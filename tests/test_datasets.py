@@ -123,6 +123,28 @@ def test_mini_gap_between_the_domains(mini):
     assert 25 < counterparts < 50 < strangers
 
 
+def test_mini_in_pairs_has_the_same_face_twice(mini, tmp_path):
+    words = ["--layout", "aligned", "--train", 2, "--test", 3]
+    done = call("make_mini.py", "--out", "out", *words, cwd=tmp_path)
+    assert done.stdout == "out: 2/3 images in train/test, 128×64\n"
+    assert sorted(bytes_below(tmp_path / "out")) == [
+        *(f"test/000{i}.png" for i in range(3)), *(f"train/000{i}.png" for i in range(2))
+    ]  # fmt: skip
+    for i in range(3):
+        sides = [pixels(mini / split / f"000{i}.png") for split in ("testA", "testB")]
+        assert np.array_equal(pixels(tmp_path / f"out/test/000{i}.png"), np.hstack(sides))
+
+
+def test_mini_for_colorization_has_photos_and_replaces_other_layouts(mini, tmp_path):
+    shutil.copytree(mini, tmp_path / "out")
+    words = ["--out", "out", "--layout", "colorization", "--train", 2, "--test", 1]
+    done = call("make_mini.py", *words, cwd=tmp_path)
+    assert done.stdout == "out: 2/1 images in train/test, 64×64\n"
+    drawn, photo = bytes_below(tmp_path / "out"), bytes_below(mini)["testA/0000.png"]
+    assert sorted(drawn) == ["test/0000.png", "train/0000.png", "train/0001.png"]
+    assert drawn["test/0000.png"] == photo
+
+
 def test_mini_at_another_size_shows_the_same_face(mini):
     big = script("mini_styles").anime(script("make_mini").face_of("testB", 0), 256)
     small = np.asarray(big.reduce(4), dtype=float)

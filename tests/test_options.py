@@ -43,9 +43,9 @@ BY_MODEL = {
     },
     "template": {"dataset_mode": "aligned", "lambda_regression": 1.0},
     "test": {"model_suffix": "", "dataset_mode": "single"},
-    "colorization": {
-        "dataset_mode": "colorization", "input_nc": 1, "output_nc": 2, "lambda_L1": 100,
-    },
+}  # fmt: skip
+BY_MODEL["colorization"] = {
+    **BY_MODEL["pix2pix"], "dataset_mode": "colorization", "input_nc": 1, "output_nc": 2
 }  # fmt: skip
 CHOICES = {
     "netD": "basic n_layers pixel", "netG": "resnet_9blocks resnet_6blocks unet_256 unet_128",

@@ -140,6 +140,10 @@ class LiveView:
 
 
 def enlarged(picture: np.ndarray, least: int = 128) -> np.ndarray:
-    """(C, H, W), every pixel repeated until the picture is about ``least`` pixels high."""
+    """(C, H, W), every pixel repeated until the picture is about ``least`` pixels high.
+
+    Grey becomes colour: a grid takes pictures of one kind only.
+    """
     times = max(1, least // picture.shape[1])
+    picture = np.broadcast_to(picture, (3, *picture.shape[1:]))
     return picture.repeat(times, axis=1).repeat(times, axis=2)

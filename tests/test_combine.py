@@ -1,0 +1,205 @@
+"""datasets/combine_A_and_B.py: which pictures become pairs, what is in them, what is refused."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import signal
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import drawn
+from PIL import Image
+from test_datasets import assert_refused, bytes_below, call, pixels, script
+
+from data import create_dataset
+from options import TrainOptions
+
+SIZE = (20, 16)
+FLAGS = ["--fold_A", "A", "--fold_B", "B", "--fold_AB", "AB"]
+
+
+def put(root: Path, *names: str, size=SIZE, mode: str = "RGB") -> None:
+    """Pictures that differ from each other, at these places below ``root``."""
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        drawn(name, size, mode).save(path)
+
+
+def combine(home: Path, *words) -> subprocess.CompletedProcess:
+    """The script in this process, which saves the seconds that importing torch takes."""
+    module, command = script("combine_A_and_B"), ["combine", *FLAGS, *map(str, words)]
+    out, err = io.StringIO(), io.StringIO()
+    code: object = 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", command)
+        patch.setattr(signal, "signal", lambda *_: None)
+        patch.chdir(home)
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                module.run(module.main)
+            except SystemExit as stop:
+                code = stop.code or 0
+    return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture
+def home(tmp_path) -> Path:
+    """A and B with pairs of the same names, and some without a partner."""
+    both = ("train/1.png", "train/2.png", "train/deep/3.png", "test/1.png")
+    put(tmp_path / "A", *both, "train/alone.png")
+    put(tmp_path / "B", *both, "val/alone.png", "val/too.png")
+    return tmp_path
+
+
+def halves(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    left, right = np.hsplit(pixels(path), 2)
+    return left, right
+
+
+def test_equal_names_become_pairs(home):
+    done = call("combine_A_and_B.py", *FLAGS, cwd=home)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "AB: 1/3 pairs in test/train; pictures without a partner left out: 3\n"
+    found = {"train/1.png", "train/2.png", "train/deep/3.png", "test/1.png"}
+    assert set(bytes_below(home / "AB")) == found
+    for name in found:
+        left, right = halves(home / "AB" / name)
+        assert np.array_equal(left, pixels(home / "A" / name))
+        assert np.array_equal(right, pixels(home / "B" / name))
+    assert {path.name for path in (home / "AB").iterdir()} == {"train", "test"}
+
+
+def test_pix2pix_reads_them(home):
+    combine(home)
+    words = ["--dataroot", str(home / "AB"), "--model", "pix2pix", "--preprocess", "none"]
+    opt = TrainOptions().parse([*words, "--gpu_ids", "-1", "--num_threads", "0", "--no_flip"])
+    (batch,) = create_dataset(Namespace(**{**vars(opt), "max_dataset_size": 1, "phase": "test"}))
+    for side in "AB":
+        found = (batch[side][0].permute(1, 2, 0).numpy() + 1) * 127.5
+        assert np.abs(found - pixels(home / side / "test/1.png")).max() < 0.01
+
+
+@pytest.mark.parametrize("apart", [True, False], ids=["two folders", "one folder"])
+def test_use_ab_takes_the_marks_off(apart, tmp_path):
+    put(tmp_path / "A", "train/12_A.png", "train/13_A.png", "train/14.png")
+    put(tmp_path / ("B" if apart else "A"), "train/12_B.png")
+    done = combine(tmp_path, "--use_AB", *([] if apart else ["--fold_B", "A"]))
+    assert done.stdout == "AB: 1 pairs in train; pictures without a partner left out: 2\n"
+    assert set(bytes_below(tmp_path / "AB")) == {"train/12.png"}
+
+
+def test_the_folder_of_both_may_be_that_of_the_result(home):
+    """As people type it: A and B lie in data, and so shall the pairs."""
+    done = combine(home, "--fold_AB", ".", "--no_multiprocessing")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in home.iterdir()} == {"A", "B", "train", "test"}
+
+
+def test_one_after_the_other_is_the_same(home):
+    combine(home)
+    combine(home, "--fold_AB", "again", "--no_multiprocessing")
+    assert bytes_below(home / "AB") == bytes_below(home / "again")
+
+
+def test_num_imgs_is_a_limit_of_each_split(home):
+    assert combine(home, "--num_imgs", 2).stdout.startswith("AB: 1/2 pairs in test/train")
+    assert len(bytes_below(home / "AB" / "train")) == 2
+
+
+def test_pictures_are_read_as_a_training_reads_them(tmp_path):
+    """Turned by EXIF, transparent, grey beside colour; other endings are no other names."""
+    photo = drawn("photo", SIZE[::-1])
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    for side in "AB":
+        (tmp_path / side / "train").mkdir(parents=True)
+    photo.save(tmp_path / "A/train/1.jpg", exif=turned, quality=100, subsampling=0)
+    glass = Image.new("RGBA", SIZE, (255, 0, 0, 0))
+    glass.save(tmp_path / "B/train/1.png")
+    put(tmp_path, "A/train/2.png", mode="L")
+    put(tmp_path, "B/train/2.png", mode="L")
+    put(tmp_path, "A/train/3.png", mode="L")
+    put(tmp_path, "B/train/3.png")
+    assert combine(tmp_path).stdout == "AB: 3 pairs in train\n"
+    left, right = halves(tmp_path / "AB/train/1.png")
+    assert np.abs(left - np.rot90(np.asarray(photo, dtype=float), -1)).mean() < 8
+    assert (right == 255).all()
+    modes = [Image.open(tmp_path / f"AB/train/{i}.png").mode for i in (1, 2, 3)]
+    assert modes == ["RGB", "L", "RGB"]
+
+
+def sizes(home: Path) -> None:
+    put(home / "B", "train/2.png", size=(16, 16))
+
+
+def broken_inside(home: Path) -> None:
+    path = home / "A/train/2.png"
+    data = bytearray(path.read_bytes())
+    data[60:90] = bytes(30)
+    path.write_bytes(data)
+
+
+def no_picture(home: Path) -> None:
+    (home / "B/train/2.png").write_bytes(b"nothing")
+
+
+def one_name_twice(home: Path) -> None:
+    put(home / "A", "train/2.jpg")
+
+
+def filled(home: Path) -> None:
+    put(home / "AB", "train/mine.png")
+
+
+def strangers(home: Path) -> None:
+    (home / "B").rename(home / "old")
+    put(home / "B", "train/other.png")
+
+
+def flat(home: Path) -> None:
+    (home / "A").rename(home / "old")
+    put(home / "A", "1.png")
+
+
+REFUSED = {
+    sizes: ["A/train/2.png is 20×16", "B/train/2.png is 16×16"],
+    broken_inside: ["A/train/2.png", "cannot be read", "mend"],
+    no_picture: ["B/train/2.png", "cannot be read", "mend"],
+    one_name_twice: ["A/train/2.jpg", "A/train/2.png", "one name", "rename"],
+    filled: ["--fold_AB AB/train", "already holds files"],
+    strangers: ["hold no pairs", "equal names", "--use_AB"],
+    flat: ["hold no pairs", "train, test"],
+}
+
+
+@pytest.mark.parametrize("harm", REFUSED, ids=lambda harm: harm.__name__)
+def test_what_cannot_be_joined_is_refused_and_nothing_is_left(harm, home):
+    harm(home)
+    before = bytes_below(home)
+    assert_refused(combine(home), *REFUSED[harm])
+    assert bytes_below(home) == before
+    assert not list(home.rglob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--fold_A", "none"], ["--fold_A none", "does not exist"]),
+        (["--num_imgs", "0"], ["--num_imgs", "'0'"]),
+        (["--fold_C", "x"], ["--fold_C"]),
+    ],
+    ids=str,
+)
+def test_bad_flags_are_refused(words, says, home):
+    assert_refused(combine(home, *words), *says)
+    assert not (home / "AB").exists()
+
+
+def test_folders_must_be_named(tmp_path):
+    assert_refused(call("combine_A_and_B.py", cwd=tmp_path), "--fold_A", "--fold_AB")
