@@ -25,6 +25,7 @@ from models import create_model  # noqa: E402
 from models.networks.any_size import AnySize  # noqa: E402
 from options import ExportOptions  # noqa: E402
 from options.test_options import REMEMBERED  # noqa: E402
+from util.averages import MARK  # noqa: E402
 from util.checkpoint import load_options  # noqa: E402
 from util.device import prepare_process  # noqa: E402
 from util.errors import UserError, polite_errors  # noqa: E402
@@ -69,9 +70,10 @@ def direction_of(weights: Path, opt: Namespace) -> str:
 
     Raises `UserError` where another one was typed.
     """
-    one_of_two = weights.stem.endswith(("_net_G_A", "_net_G_B"))
+    name = weights.stem.removesuffix(MARK)
+    one_of_two = name.endswith(("_net_G_A", "_net_G_B"))
     trained = load_options(weights.parent).get("direction", "AtoB" if one_of_two else opt.direction)
-    forwards = (trained == "AtoB") != weights.stem.endswith("_net_G_B")
+    forwards = (trained == "AtoB") != name.endswith("_net_G_B")
     direction = "AtoB" if forwards else "BtoA"
     if opt.typed.get("direction", direction) != direction:
         raise UserError(

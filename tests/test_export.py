@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -160,8 +161,16 @@ def test_the_file_tells_what_it_is(exported):
     }  # fmt: skip
     assert options == {
         "netG": "resnet_6blocks", "ngf": 2, "norm": "instance", "no_dropout": True,
-        "input_nc": 3, "output_nc": 3, "crop_size": 32,
+        "input_nc": 3, "output_nc": 3, "crop_size": 32, "bit_depth": 8,
     }  # fmt: skip
+
+
+def test_the_average_goes_the_way_of_its_generator(trained, call, tmp_path):
+    folder = tmp_path / "checkpoints" / "tiny"
+    shutil.copytree(trained / "tiny", folder)
+    shutil.copy(folder / "latest_net_G_B.pth", folder / "latest_net_G_B_ema.pth")
+    ok(call(*EXPORT, "--name", "tiny", "--direction", "BtoA", "--ema"))
+    assert metadata(folder / "latest_net_G_B_ema.onnx")["direction"] == "BtoA"
 
 
 def test_the_graph_is_plain_and_open(exported):

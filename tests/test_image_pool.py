@@ -144,3 +144,13 @@ def test_pictures_stay_where_the_fakes_are():
     pool = ImagePool(2)
     pool.draw(1)
     assert pool.query(torch.zeros(1, 3, 4, 4, dtype=torch.float64)).dtype == torch.float64
+
+
+def test_pictures_that_pass_leave_no_trace():
+    one, other = ImagePool(2, "seed"), ImagePool(2, "seed")
+    for i in range(12):
+        one.let_pass(3)
+        assert one.query(as_batch([90, 91, 92]))[:, 0, 0, 0].tolist() == [90, 91, 92]
+        assert ask(one, [i, i + 50]) == ask(other, [i, i + 50])
+    assert one.count == other.count == 2
+    assert torch.equal(one.stored[:2], other.stored[:2])

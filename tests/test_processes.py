@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from test_kills import end_of
 
-import data.batches
-from data.batches import EpochSampler
+import data.samplers
+from data.samplers import EpochSampler
 from util.processes import Processes, portions
 from util.run_state import digest, load_state
 
@@ -65,7 +65,7 @@ def test_portions_are_as_equal_as_it_goes(pictures, size):
 
 def order_of(rank: int, size: int, n: int, batch_size: int, start: int) -> list[int]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data.batches, "here", lambda: Processes(rank, size))
+        patch.setattr(data.samplers, "here", lambda: Processes(rank, size))
         sampler = EpochSampler(n, batch_size, 3, seed=5, shuffle=True)
     sampler.epoch, sampler.start = 2, start
     indices = [index for parcel in sampler for _, index in parcel]
@@ -87,6 +87,17 @@ def test_the_processes_take_the_order_of_one_that_takes_all(data, n, size, batch
             assert len(batch) == max(own, 1)  # who has nothing left stands by
             together += batch[:own]
     assert together == alone
+
+
+def test_gradients_are_summed_once_for_every_step(tmp_path):
+    done = ok(jobs.run(tmp_path, "tests/sums.py"))
+    found = json.loads(done.stdout)
+    expected, _ = found.pop("by hand")
+    assert len(found) == 4
+    for way, (gradients, early) in found.items():
+        assert torch.equal(torch.tensor(gradients), torch.tensor(expected)), way
+        buckets = 1 if way.endswith("000") else 2  # the third weight gets no gradient
+        assert early == ([0, buckets, buckets] if way.startswith("True") else [0, 0, 0]), way
 
 
 # --- several are as one ---------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from conftest import TINY, call_in, ok, picture_set
 from test_kills import end_of, losses
 
 import train
+from models import MODELS
 from options import TrainOptions
 from util.run_state import LATEST, PREVIOUS, load_state, remembered_options
 
@@ -93,7 +94,7 @@ def test_dropout_goes_on_with_its_random_numbers(data, tmp_path):
         root = tmp_path / str(interrupted)
         words = ["--dataroot", data, *RUN, "--save_latest_freq", "1"]
         with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(train.create_model.__globals__["MODELS"]["cycle_gan"].defaults,
+            patch.setitem(MODELS["cycle_gan"].defaults,
                           "no_dropout", False)  # fmt: skip
             start(root, "run", *words, steps=4 if interrupted else None)
             if interrupted:

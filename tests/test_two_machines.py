@@ -62,7 +62,11 @@ def on(machine: str, number: int, tmp_path, *words) -> subprocess.Popen:
 
 def test_two_machines_are_as_two_processes_on_one(machines, straight, tmp_path):  # noqa: F811
     jobs = [on(name, i, tmp_path, *straight[2]) for i, name in enumerate(machines)]
-    ends = [job.communicate(timeout=200) for job in jobs]
+    try:
+        ends = [job.communicate(timeout=60) for job in jobs]
+    finally:
+        for job in jobs:
+            job.kill()
     for job, (out, err) in zip(jobs, ends, strict=True):
         ok(subprocess.CompletedProcess(job.args, job.returncode, out, err))
     assert "2 processes, batch size 1 each, 2 in all" in ends[0][0]

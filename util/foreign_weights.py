@@ -58,13 +58,9 @@ def misfit(net: nn.Module, state: State) -> str | None:
 def _of_instance_norm(net: nn.Module, state: State, kinds: Collection[str]) -> list[str]:
     """The keys of ``state`` that name one of ``kinds`` of a layer that is instance norm in ``net``.
 
-    Such a layer has a number of features, but neither parameters nor buffers. Kernels, of four
-    dimensions, belong to a convolution which has the same name by chance.
+    Kernels, of four dimensions, belong to a convolution which has the same name by chance.
     """
-    layers = {
-        name for name, layer in net.named_modules()
-        if hasattr(layer, "num_features") and not layer.state_dict()
-    }  # fmt: skip
+    layers = {name for name, layer in net.named_modules() if isinstance(layer, nn.InstanceNorm2d)}
     parts = {key: str(key).rpartition(".") for key, value in state.items() if value.ndim <= 1}
     return [key for key, (layer, _, kind) in parts.items() if layer in layers and kind in kinds]
 

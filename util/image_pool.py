@@ -25,10 +25,8 @@ class ImagePool:
         self.stored: Tensor | list[Tensor] | None = None
         self.plans: dict[int, Tensor] = {}  # by N: (4, N), see draw
 
-    def draw(self, n: int, device: torch.device | str = "cpu", passes: bool = False) -> None:
+    def draw(self, n: int, device: torch.device | str = "cpu") -> None:
         """Decide what happens to the next ``n`` pictures, one after the other.
-
-        With ``passes`` nothing does: they are returned, none is stored, no number is drawn.
 
         The plan has four rows, a column per picture: the row of the store concerned; whether the
         picture returned comes from there (1) or from the batch (0); which picture of the batch
@@ -39,16 +37,26 @@ class ImagePool:
         row, old, source = [], [], []
         written: dict[int, int] = {}  # row of the store → picture of this batch that went there
         for i in range(n):
-            slot, is_swap = (self.size, False) if passes else self._slot()
+            slot, is_swap = self._slot()
             row.append(slot)
             old.append(is_swap and slot not in written)
             source.append(written.get(slot, i) if is_swap else i)
             written[slot] = i
-        plan = torch.tensor([row, old, source, [written[slot] for slot in row]])
+        self._follow([row, old, source, [written[slot] for slot in row]], device)
+
+    def let_pass(self, n: int, device: torch.device | str = "cpu") -> None:
+        """The next ``n`` pictures are returned, none is stored, no random number is drawn."""
+        if self.size > 0:
+            own = list(range(n))
+            self._follow([[self.size] * n, [0] * n, own, own], device)
+
+    def _follow(self, plan: list[list[int]], device: torch.device | str) -> None:
+        rows = torch.tensor(plan)
+        n = rows.shape[1]
         if n not in self.plans:
-            self.plans[n] = plan.to(device)
+            self.plans[n] = rows.to(device)
         # In place: a captured graph reads the plan at a fixed address.
-        self.plans[n].copy_(plan, non_blocking=True)
+        self.plans[n].copy_(rows, non_blocking=True)
 
     def query(self, fakes: Tensor) -> Tensor:
         """The discriminator's fakes for the newest ones (N, C, H, W), as `draw` decided."""
