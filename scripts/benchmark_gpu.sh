@@ -14,4 +14,6 @@ peer=()
 "$python" scripts/benchmark.py train --size 256 --steps 1600 --warm_up 320 --pairs 2 --label gpu_batch8 \
     -- --batch_size 8
 "$python" scripts/benchmark.py test --size 256 --pictures 200 --pairs 2 --label gpu_test "${peer[@]}"
+"$python" scripts/benchmark_processes.py --size 256 --processes 1 --steps 60 --label processes_gpu \
+    -- --capture off                                                 # what joining over NCCL costs
 if [ -n "${OUT:-}" ]; then cp benchmarks/*.json "$OUT"/; fi

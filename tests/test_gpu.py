@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import jobs
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import golden
+from conftest import call_in, golden, ok
 from steps import batch, weights_of, words
 
 from models import create_model
@@ -99,3 +100,17 @@ def test_deep_pictures_are_computed_with_all_digits(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     runner_for(**SIZE, input_nc=1, output_nc=1, bit_depth=16)
     assert not torch.backends.cudnn.allow_tf32
+
+
+def test_one_process_over_nccl_is_the_plain_run(dataset, tmp_path):
+    """With deterministic kernels bit for bit: gradients went to NCCL and came back."""
+    flags = ["--dataroot", dataset, "--deterministic", "--compile", "off", "--capture", "off"]
+    flags += words({**SIZE, "n_epochs": 2, "n_epochs_decay": 0, "display_id": 0, "no_html": True})
+    ok(call_in(tmp_path, "train.py", *flags, "--name", "plain"))
+    ok(jobs.run(tmp_path, "train.py", *flags, "--name", "joined", size=1))
+    for name in ("G_A", "G_B", "D_A", "D_B"):
+        plain, joined = (
+            torch.load(tmp_path / "checkpoints" / run / f"latest_net_{name}.pth")
+            for run in ("plain", "joined")
+        )
+        assert all(torch.equal(value, joined[key]) for key, value in plain.items()), name

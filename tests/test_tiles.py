@@ -42,7 +42,8 @@ def test_tiles_answer_for_every_pixel_once(length, tile, overlap, stride):
     answered = [pixel for each in row for pixel in range(each.first, each.last)]
     assert answered == list(range(length))
     for each in row:
-        assert each.stop - each.start == min(tile, length)
+        assert each.stop - each.start == row[0].stop - row[0].start <= tile
+        assert 0 <= each.start <= each.first <= each.last <= each.stop <= length
         assert all(value % stride == 0 for value in vars(each).values())
     for one, other in pairwise(row):
         assert one.stop - other.start >= overlap

@@ -131,7 +131,7 @@ def joined() -> Iterator[None]:
     try:
         with _silenced(not world.first), _one_after_the_other(world), _told_when_lost():
             yield
-            dist.barrier()  # who leaves while others still talk may be aborted
+            world.most([0])  # wait: who leaves while others still talk may be aborted
     finally:
         dist.destroy_process_group()
 

@@ -149,8 +149,8 @@ class Runner:
                 group.update(how)
 
     def _capture(self, forced: bool) -> None:
-        if self.world.size > 1 and not forced:
-            self.how.append("steps not captured: with several GPUs only by --capture on")
+        if self.world.joined and not forced:
+            self.how.append("steps not captured: under torchrun only by --capture on")
             return
         self.run_step = CapturedStep(self.model)
         self.how.append("steps captured")

@@ -2,12 +2,12 @@
 
 Tiles alone would show seams, since a normalisation takes mean and variance from all that it sees.
 So every normalisation waits until all tiles have been there, and uses what is true of the whole
-picture. What comes before it is computed again for the next one, but not from the beginning: where
-the network is at its coarsest, the result of all tiles is kept, in the main memory.
+picture. Where the network is at its coarsest, which is where it works most, the results of all
+tiles are kept, in the main memory; elsewhere they are computed again for each normalisation.
 """
 
+import contextlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise, product
@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 LEAST_OVERLAP = 32  # pixels; with less, a tile would answer for pixels of which it misses something
 NORMS = (nn.InstanceNorm2d, nn.BatchNorm2d)
+Chain = list[tuple[nn.Module, bool]]  # layers, and whether to keep what comes out of each
 
 
 def tile_network(net: nn.Module, tile: int, overlap: int) -> None:
@@ -51,18 +52,21 @@ class Span:
 
 
 def spans(length: int, tile: int, overlap: int, stride: int) -> list[Span]:
-    """Tiles of ``tile`` pixels over ``length``, which share at least ``overlap`` with the next one.
+    """As few tiles over ``length`` as possible, all of one size, at most ``tile`` pixels.
 
-    All of these are multiples of ``stride``; so are the places where one ends to answer and the
-    next one begins, in the middle of what they share.
+    Neighbours share at least ``overlap``. All of these are multiples of ``stride``; so are the
+    places where one ends to answer and the next begins, in the middle of what they share.
     """
-    starts = list(range(0, max(1, length - overlap), tile - overlap))
-    starts[-1] = max(0, min(starts[-1], length - tile))
+    count = max(1, -(-(length - overlap) // (tile - overlap)))
+    tile = (
+        -(-(length + (count - 1) * overlap) // (count * stride)) * stride
+    )  # no larger than needed
+    starts = [min(i * (tile - overlap), length - tile) for i in range(count)]
     edges = [0]
     edges += [(a + tile + b) // (2 * stride) * stride for a, b in pairwise(starts)]
     edges.append(length)
     return [
-        Span(start, min(start + tile, length), *answers)
+        Span(start, start + tile, *answers)
         for start, answers in zip(starts, pairwise(edges), strict=True)
     ]
 
@@ -73,61 +77,65 @@ class Tiles:
     ``tile`` and ``overlap`` are pixels; these, H and W are multiples of ``stride``, by which
     ``net`` makes pictures smaller on its way. From what is kept to the next normalisation, layers
     see at most 10 pixels round about: from an ``overlap`` of `LEAST_OVERLAP` on the result is
-    that of ``net`` but for rounding. It takes about three times as long.
+    that of ``net`` but for rounding.
     """
 
     def __init__(self, net: nn.Sequential, tile: int, overlap: int, stride: int):
         self.size = (tile, overlap, stride)
-        self.layers, self.plain, self.keeps = list(net), net.forward, _coarsest(net)
+        self.net, self.plain = net, net.forward
+        self.chain = list(zip(net, _coarsest(net), strict=True))
 
     def __call__(self, x: Tensor) -> Tensor:
         self.rows, self.columns = (spans(side, *self.size) for side in x.shape[-2:])
         if len(self.rows) == len(self.columns) == 1:
             return self.plain(x)
-        norms = [[_Norm(norm, self) for norm in _norms_in(layer)] for layer in self.layers]
-        passes = sum(map(len, norms)) + sum(self.keeps) + 1
+        self.device = x.device
+        self.norms = {layer: _Norm(layer, self) for layer in _norms_in(self.net)}
+        passes = len(self.norms) + _times_kept(self.chain) + 1
         count = passes * len(self.rows) * len(self.columns)
         self.bar = tqdm(total=count, unit=" tiles", disable=None, leave=False, position=1)
-        with self.bar, _in_place(norms):
-            return self._run(x, norms)
+        with self.bar, _in_place(self.norms):
+            return self._run(x.cpu(), self.chain).to(x.device)
 
-    def _run(self, x: Tensor, norms: list[list["_Norm"]]) -> Tensor:
-        kept, layers = x.cpu(), []
-        for layer, inside, keep in zip(self.layers, norms, self.keeps, strict=True):
+    def _run(self, kept: Tensor, chain: Chain) -> Tensor:
+        """What ``chain`` makes of the map ``kept``: a map of the whole picture again."""
+        layers: list[nn.Module] = []
+        for layer, keep in chain:
+            if (inside := _inside(layer)) is not None:
+                kept = self._run(kept, inside).add_(kept)
+                continue
             layers.append(layer)
-            for _ in inside:
-                self._settle_one(kept, layers, x.device)
+            if layer in self.norms:
+                self._settle(self.norms[layer], kept, layers)
             if keep:
-                kept, layers = self._whole(kept, layers, x.device), []
-        return self._whole(kept, layers, x.device).to(x.device)
+                kept, layers = self._whole(kept, layers), []
+        return self._whole(kept, layers) if layers else kept
 
-    def _settle_one(self, kept: Tensor, layers: list[nn.Module], device: torch.device) -> None:
-        """All tiles, as far as the first normalisation that does not know the whole picture."""
-        for tile in self._tiles(kept, device):
-            try:
+    def _settle(self, norm: "_Norm", kept: Tensor, layers: list[nn.Module]) -> None:
+        """All tiles, as far as this normalisation."""
+        for tile in self._tiles(kept):
+            with contextlib.suppress(_NotYetError):
                 _through(layers, tile)
-            except _NotYet as reached:
-                norm = reached.norm
         norm.settle()
 
-    def _whole(self, kept: Tensor, layers: list[nn.Module], device: torch.device) -> Tensor:
-        """What ``layers`` make of the map ``kept``: a map of the whole picture again."""
+    def _whole(self, kept: Tensor, layers: list[nn.Module]) -> Tensor:
         out = None
-        for tile in self._tiles(kept, device):
+        for tile in self._tiles(kept):
             y = _through(layers, tile)
             if out is None:
                 scale = Fraction(y.shape[-1], self.column.stop - self.column.start)
                 size = [int(each[-1].stop * scale) for each in (self.rows, self.columns)]
-                out = torch.empty(*y.shape[:2], *size, dtype=y.dtype)
+                shape, layout = (*y.shape[:2], *size), torch.channels_last
+                out = torch.empty(shape, dtype=y.dtype, memory_format=layout)
             out[..., self.row.place(scale), self.column.place(scale)] = self.answer(y)
         return out
 
-    def _tiles(self, kept: Tensor, device: torch.device) -> Iterator[Tensor]:
+    def _tiles(self, kept: Tensor) -> Iterator[Tensor]:
         """What the tiles see of a map of the whole picture, one after the other."""
         scale = Fraction(kept.shape[-1], self.columns[-1].stop)
         for row, column in product(self.rows, self.columns):
             self.row, self.column = row, column
-            yield kept[..., row.seen(scale), column.seen(scale)].to(device)
+            yield kept[..., row.seen(scale), column.seen(scale)].to(self.device)
             self.bar.update()
 
     def answer(self, y: Tensor) -> Tensor:
@@ -148,7 +156,7 @@ class _Norm:
     def __call__(self, x: Tensor) -> Tensor:  # (N, C, h, w) of a tile → the same
         if self.mean is None:
             self._add(self.tiles.answer(x))
-            raise _NotYet(self)
+            raise _NotYetError
         y = (_exact(x) - self.mean) * self.scale
         if self.layer.affine:
             y = y * self.layer.weight.view(-1, 1, 1) + self.layer.bias.view(-1, 1, 1)
@@ -168,25 +176,20 @@ class _Norm:
         self.mean, self.scale = mean.float(), torch.rsqrt(variance + self.layer.eps).float()
 
 
-class _NotYet(Exception):  # noqa: N818, nothing went wrong
-    """``norm`` has seen a tile, and does not know the whole picture yet."""
-
-    def __init__(self, norm: _Norm):
-        super().__init__()
-        self.norm = norm
+class _NotYetError(Exception):
+    """A normalisation has seen a tile, and does not know the whole picture yet."""
 
 
-@contextmanager
-def _in_place(norms: list[list[_Norm]]) -> Iterator[None]:
+@contextlib.contextmanager
+def _in_place(norms: dict[nn.Module, _Norm]) -> Iterator[None]:
     """They stand for the layers they were made for."""
-    every = [norm for inside in norms for norm in inside]
-    for norm in every:
-        norm.layer.forward = norm
+    for layer, norm in norms.items():
+        layer.forward = norm
     try:
         yield
     finally:
-        for norm in every:
-            del norm.layer.forward
+        for layer in norms:
+            del layer.forward
 
 
 def _norms_in(module: nn.Module) -> list[nn.Module]:
@@ -205,6 +208,23 @@ def _coarsest(net: nn.Sequential) -> list[bool]:
             stride *= layer.stride[0]
         strides.append(stride)
     return [each == max(strides) for each in strides]
+
+
+def _inside(layer: nn.Module) -> Chain | None:
+    """The chain whose result a residual block adds to what it is given; None for other layers.
+
+    All of it is kept but for what pads, which changes the size.
+    """
+    block = dict(layer.named_children()).get("conv_block")
+    if block is None:
+        return None
+    return [(each, not isinstance(each, nn.ReflectionPad2d)) for each in block]
+
+
+def _times_kept(chain: Chain) -> int:
+    return sum(
+        keep if (inside := _inside(layer)) is None else _times_kept(inside) for layer, keep in chain
+    )
 
 
 def _through(layers: list[nn.Module], x: Tensor) -> Tensor:
