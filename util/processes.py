@@ -19,6 +19,7 @@ from torch.distributed.rendezvous import rendezvous
 from util.errors import UserError
 
 PATIENCE = timedelta(minutes=30)  # with a process that is there and does not answer
+FAREWELL = 0.2  # seconds
 POLITENESS = 5.0  # seconds in which the first process is expected to say the same
 LOST = ("closed by peer", "reset by peer", "broken pipe", "refused", "timed out", "remote process")
 
@@ -131,8 +132,11 @@ def joined() -> Iterator[None]:
     try:
         with _silenced(not world.first), _one_after_the_other(world), _told_when_lost():
             yield
-            world.most([0])  # wait: who leaves while others still talk may be aborted
+            world.most([0])  # all leave together
     finally:
+        # Threads of gloo need the interpreter to let go of the last tensors that were sent; one
+        # that finds it ending aborts the process. While this one sleeps they have it.
+        time.sleep(FAREWELL)
         dist.destroy_process_group()
 
 
