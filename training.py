@@ -72,7 +72,7 @@ class Run:
         if not self.world.first:
             seed_everything(opt.seed + self.world.rank * FAR)
         self.runner = Runner(self.model, opt)
-        self.stop = StopRequest(patient=self.world.joined)
+        self.stop = StopRequest(patient=self.world.joined, quiet=not self.world.first)
         self.save_is_due = False
         self.begin(state)
 

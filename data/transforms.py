@@ -132,7 +132,8 @@ def cut(pixels: np.ndarray, chance: Draw, crop_size: int | None) -> Tensor:
     planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
     if planes.dtype == np.uint16:
         planes = planes.astype(np.int32)
-    return torch.from_numpy(np.ascontiguousarray(planes))
+    # Pillow's pixels may be read-only, which tensors cannot be.
+    return torch.from_numpy(np.require(planes, requirements="CW"))
 
 
 def to_range(pixels: Tensor, pinned: bool = False) -> Tensor:

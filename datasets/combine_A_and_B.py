@@ -79,6 +79,9 @@ def find_splits(options) -> list[str]:
         if not folder.is_dir():
             what = "is a file" if folder.exists() else "does not exist"
             raise UserError(f"--{flag} {folder} {what}: pass the folder that holds train, test, …")
+    if options.fold_A.resolve() == options.fold_B.resolve() and not options.use_AB:
+        raise UserError(f"--fold_A and --fold_B are both {options.fold_A}: name two folders, or "
+                        "pass --use_AB for 12_A.jpg and 12_B.jpg in one")  # fmt: skip
     inside = [*options.fold_A.iterdir(), *options.fold_B.iterdir()]
     return sorted({path.name for path in inside if path.is_dir() and path.name[0] != "."})
 

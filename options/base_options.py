@@ -20,7 +20,7 @@ from util.processes import here
 COMMON = {
     "dataroot": Flag(None, str, "folder of pictures, as its data set needs it (required)"),
     "name": Flag("experiment_name", str, "name of the run: the folder for its files"),
-    "gpu_ids": Flag([0], gpu_list, "GPU to use; -1 for the CPU"),
+    "gpu_ids": Flag([0], gpu_list, "GPU to use, or one a process, as 0,1; -1 for the CPU"),
     "checkpoints_dir": Flag("./checkpoints", str, "where the folders of runs are"),
     "model": choice("cycle_gan", MODELS, "the method"),
     "input_nc": Flag(3, whole(1), "channels of the pictures that go in: 3 colour, 1 grey"),

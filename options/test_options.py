@@ -29,8 +29,8 @@ class TestOptions(BaseOptions):
         "aspect_ratio": Flag(1.0, real(1e-3), "width of the written pictures, relative"),
         "phase": Flag("test", str, "test, or another pair of folders in the data set"),
         "contact_sheet": switch("write contact_sheet.png too: many results in one picture"),
-        "tile": Flag(0, whole(0), "translate in tiles of so many pixels, to save memory; 0: whole"),
-        "overlap": Flag(128, whole(0), "pixels that neighbouring tiles have in common"),
+        "tile": Flag(0, whole(0), "translate in tiles of so many pixels, a multiple of 4; 0: no"),
+        "overlap": Flag(128, whole(0), "pixels, a multiple of 4, that neighbouring tiles share"),
         "ema": switch("use the moving average of the generator, from a training with --ema"),
         "eval": switch("batch norm by its running values and no dropout"),
         "num_test": Flag(math.inf, count_or_inf, "translate at most so many pictures"),
@@ -42,6 +42,8 @@ class TestOptions(BaseOptions):
         return {name: found[name] for name in REMEMBERED if name in found}
 
     def finish(self, opt: Namespace, settled: dict) -> None:
-        """Pictures are scaled to the very size that is cut out."""
+        """Pictures are scaled to the very size that is cut out; small tiles share less."""
         if "load_size" not in settled:
             opt.load_size = opt.crop_size
+        if opt.tile and "overlap" not in settled:
+            opt.overlap = min(opt.overlap, opt.tile // 8 * 4)

@@ -148,3 +148,8 @@ def test_dropout_is_told_of(call, dataset, trained, tmp_path):
     words = ["--dataroot", dataset / "testA", "--name", "other", "--gpu_ids", "-1"]
     done = call("test.py", *words, "--tile", "64", "--overlap", "32")
     failures(done, ("--tile", "--no_dropout"))
+
+
+def test_small_tiles_share_less_unless_something_else_is_typed(tiny, call, dataset):
+    done = ok(call(*tiny, "--dataroot", dataset / "testA", "--tile", "64"))
+    assert "overlap: 32" in done.stdout

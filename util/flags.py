@@ -87,5 +87,5 @@ def gpu_list(text: str) -> list[int]:
     try:
         numbers = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
-        raise ValueError("write 0, or -1 for the CPU") from None
+        raise ValueError("write 0, or 0,1 for two processes, or -1 for the CPU") from None
     return [number for number in numbers if number >= 0]

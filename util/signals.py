@@ -9,6 +9,7 @@ from types import FrameType
 
 EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGUSR1": 143}
 FIRST = b"\nstopping after this step; once more stops at once\n"
+PATIENT = b"\nstopping after this step\n"
 SECOND = b"\nstopped at once; what was saved before is whole\n"
 
 
@@ -19,8 +20,8 @@ class StopRequest:
     takes further signals for the same request: torchrun passes on what a terminal has sent.
     """
 
-    def __init__(self, patient: bool = False):
-        self.patient = patient
+    def __init__(self, patient: bool = False, quiet: bool = False):
+        self.patient, self.quiet = patient, quiet
         self.received: str | None = None  # the name of the signal
         self.before: dict[int, object] = {}
 
@@ -59,7 +60,8 @@ class StopRequest:
             os.write(2, SECOND)
             os._exit(EXIT_CODES[name])
         self.received = name
-        os.write(2, FIRST)
+        if not self.quiet:
+            os.write(2, PATIENT if self.patient else FIRST)
 
 
 def leave_signals_to_the_parent() -> None:
