@@ -15,6 +15,7 @@ from data import create_dataset
 from models import create_model
 from options import TestOptions
 from options.base_options import describe
+from util.checkpoint import suffix_of
 from util.device import prepare_process
 from util.errors import polite_errors
 from util.files import write_text
@@ -77,7 +78,7 @@ def pictures_together(opt: Namespace) -> int:
 
 def open_page(opt: Namespace, pairs: dict[str, str], sizes: Sizes) -> ResultsPage:
     """The page for the weights and the pictures that ``opt`` names; ``sizes`` are to be kept."""
-    epoch = f"iter_{opt.load_iter}" if opt.load_iter else opt.epoch
+    epoch = suffix_of(opt)
     root = Path(opt.dataroot)
     return ResultsPage(
         Path(opt.results_dir) / opt.name / f"{opt.phase}_{epoch}",

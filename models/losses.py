@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.networks.layers import full_precision
+from util.precision import full_precision
 
 
 def lsgan(scores: Tensor, real: bool) -> Tensor:

@@ -30,7 +30,7 @@ class SavedModel:
 
     def setup(self, opt: Namespace, load: bool = True) -> SavedModel:
         """Load the weights that ``opt`` asks for, if any, and print the size of the networks."""
-        suffix = f"iter_{opt.load_iter}" if opt.load_iter else opt.epoch
+        suffix = checkpoint.suffix_of(opt)
         if load and (not self.training or opt.continue_train):
             self.load_networks(suffix)
         elif load and opt.init_from:

@@ -26,7 +26,7 @@ from models.networks.any_size import AnySize  # noqa: E402
 from options import ExportOptions  # noqa: E402
 from options.test_options import REMEMBERED  # noqa: E402
 from util.averages import MARK  # noqa: E402
-from util.checkpoint import load_options  # noqa: E402
+from util.checkpoint import load_options, suffix_of  # noqa: E402
 from util.device import prepare_process  # noqa: E402
 from util.errors import UserError, polite_errors  # noqa: E402
 from util.files import write_atomically  # noqa: E402
@@ -44,7 +44,7 @@ def export(opt: Namespace) -> None:
     for note in opt.notes:
         print(note)
     model = create_model(opt).setup(opt)
-    weights = model.weights_file(suffix(opt), "G")
+    weights = model.weights_file(suffix_of(opt), "G")
     output = Path(opt.output) if opt.output else weights.with_suffix(".onnx")
     refuse_unwritable(output)
     net, direction = model.networks["G"].eval(), direction_of(weights, opt)
@@ -58,11 +58,6 @@ def export(opt: Namespace) -> None:
     })  # fmt: skip
     write(graph, output)
     print(f"{len(graph) / 1e6:.1f} MB written to {output}: {direction}, real → fake")
-
-
-def suffix(opt: Namespace) -> str:
-    """How the names of the weights begin."""
-    return f"iter_{opt.load_iter}" if opt.load_iter else opt.epoch
 
 
 def direction_of(weights: Path, opt: Namespace) -> str:
@@ -87,7 +82,7 @@ def origin(opt: Namespace) -> dict[str, str]:
     """Where the network comes from and how it was built."""
     built = {name: vars(opt)[name] for name in REMEMBERED}
     return {
-        "run": opt.name, "epoch": suffix(opt), "options": json.dumps(built),
+        "run": opt.name, "epoch": suffix_of(opt), "options": json.dumps(built),
         "torch": torch.__version__,
     }  # fmt: skip
 

@@ -6,6 +6,7 @@ import pickle
 import re
 import warnings
 import zipfile
+from argparse import Namespace
 from pathlib import Path
 
 import torch
@@ -19,6 +20,11 @@ from util.foreign_weights import adapted, misfit
 OPTIONS_FILE = "train_opt.json"
 OTHERS = "copy it anew, or choose other weights (--epoch, --name)"
 BLOAT = 10  # times its size: what an archive may unpack to; those of torch are not even compressed
+
+
+def suffix_of(opt: Namespace) -> str:
+    """How the names of the weights begin that ``opt`` asks for."""
+    return f"iter_{opt.load_iter}" if opt.load_iter else opt.epoch
 
 
 def save_weights(weights: dict[str, Tensor], path: Path) -> None:

@@ -6,6 +6,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from util.precision import full_precision
+
 
 def synchronize_batch_norm(net: nn.Module) -> int:
     """Let all batch norms of ``net`` see the pictures of all processes; return how many there are.
@@ -21,7 +23,7 @@ def synchronize_batch_norm(net: nn.Module) -> int:
 def _forward(layer: nn.BatchNorm2d, x: Tensor) -> Tensor:  # (N, C, H, W) → the same
     if not layer.training:
         return nn.BatchNorm2d.forward(layer, x)
-    exact = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+    exact = full_precision(x)
     variance, mean = (each.double() for each in torch.var_mean(exact, (0, 2, 3), correction=0))
     own = torch.full_like(mean[:1], x.numel() // len(mean))
     sums = _Sum.apply(torch.cat([own * mean, own * (variance + mean.square()), own]))

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from util.precision import full_precision
+
 LEAST_OVERLAP = 32  # pixels; with less, a tile would answer for pixels of which it misses something
 NORMS = (nn.InstanceNorm2d, nn.BatchNorm2d)
 Chain = list[tuple[nn.Module, bool]]  # layers, and whether to keep what comes out of each
@@ -157,13 +159,13 @@ class _Norm:
         if self.mean is None:
             self._add(self.tiles.answer(x))
             raise _NotYetError
-        y = (_exact(x) - self.mean) * self.scale
+        y = (full_precision(x) - self.mean) * self.scale
         if self.layer.affine:
             y = y * self.layer.weight.view(-1, 1, 1) + self.layer.bias.view(-1, 1, 1)
         return y.to(x.dtype)
 
     def _add(self, x: Tensor) -> None:
-        variance, mean = torch.var_mean(_exact(x), self.dims, correction=0, keepdim=True)
+        variance, mean = torch.var_mean(full_precision(x), self.dims, correction=0, keepdim=True)
         count, mean = x.numel() // mean.numel(), mean.double()
         new = (count, count * mean, count * (variance.double() + mean.square()))
         self.sums = tuple(old + value for old, value in zip(self.sums, new, strict=True))
@@ -231,7 +233,3 @@ def _through(layers: list[nn.Module], x: Tensor) -> Tensor:
     for layer in layers:
         x = layer(x)
     return x
-
-
-def _exact(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x

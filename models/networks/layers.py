@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from util.precision import full_precision
+
 
 class InstanceNorm2d(nn.InstanceNorm2d):
     """Each channel of each picture to mean 0 and variance 1, without parameters or running values.
@@ -82,11 +84,6 @@ class Tanh(nn.Tanh):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(full_precision(x))
-
-
-def full_precision(x: Tensor) -> Tensor:
-    """Half precision to float32; float32 and float64 stay as they are."""
-    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 def conv(channels: int, out: int, kernel_size: int, *, norm: str, **how) -> list[nn.Module]:
