@@ -2,7 +2,8 @@
 
 JOB_EXACT=1 computes in float64, where the same sum in another order is the same number but for the
 last digits. JOB_KILL="1 3" lets process 1 die before step 3, as by ``kill -9``, unless torchrun has
-started it again. JOB_LOG=FOLDER notes the pictures that each process was given.
+started it again; step 0 is before anything is set up. JOB_LOG=FOLDER notes the pictures that each
+process was given.
 """
 
 from __future__ import annotations
@@ -29,12 +30,17 @@ taken = 0
 step = train.Run.step
 
 
+def perhaps_die() -> None:
+    world = here()
+    if (world.rank, taken) == (killed, at) and not world.restarts:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def odd_step(self, batch: dict) -> None:
     global taken
     world = here()
     taken += 1
-    if (world.rank, taken) == (killed, at) and not world.restarts:
-        os.kill(os.getpid(), signal.SIGKILL)
+    perhaps_die()
     step(self, batch)
     if log and self.runner.share > 0:
         with Path(log, f"{world.rank}.txt").open("a", encoding="utf-8") as file:
@@ -43,4 +49,5 @@ def odd_step(self, batch: dict) -> None:
 
 train.Run.step = odd_step
 with polite_errors(), joined():
+    perhaps_die()
     train.train(TrainOptions().parse())

@@ -181,7 +181,11 @@ def killed(straight, tmp_path_factory):
     root = tmp_path_factory.mktemp("killed")
     began = time.monotonic()
     often = ["--save_latest_freq", "1"]
-    done = jobs.run(root, TRAIN, *straight[2], *often, env={"JOB_KILL": "1 6"})
+    # torchrun looks seldom: process 0 knows before it, and must still be heard.
+    done = jobs.run(
+        root, TRAIN, *straight[2], *often,
+        torchrun=["--monitor_interval=0.3"], env={"JOB_KILL": "1 6"},
+    )  # fmt: skip
     return root, done, time.monotonic() - began
 
 
@@ -194,6 +198,17 @@ def test_a_killed_process_ends_the_job_with_a_message(killed):
     assert "another process of this job has ended" in message
     assert "--continue_train" in message
     assert "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize("interval", ["0.1", "0.3"])
+def test_one_that_dies_while_others_set_up_ends_the_job_with_a_message(
+    interval, straight, tmp_path
+):
+    how = {"torchrun": [f"--monitor_interval={interval}"], "env": {"JOB_KILL": "1 0"}}
+    done = jobs.run(tmp_path, TRAIN, *straight[2], size=3, **how)
+    assert done.returncode != 0
+    (message,) = jobs.errors(done)
+    assert "another process of this job has ended" in message
 
 
 def test_as_many_processes_go_on_bit_for_bit(killed, straight, tmp_path):

@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
 from util.errors import UserError
+from util.signals import end_unhurried
 
 PATIENCE = timedelta(minutes=30)  # with a process that is there and does not answer
 FAREWELL = 0.2  # seconds
@@ -130,7 +131,7 @@ def joined() -> Iterator[None]:
     _meet()
     world = here()
     try:
-        with _silenced(not world.first), _one_after_the_other(world), _told_when_lost():
+        with _silenced(not world.first), _one_after_the_other(world), _told_when_lost(world):
             yield
             world.most([0])  # all leave together
     finally:
@@ -164,13 +165,15 @@ def _one_after_the_other(world: Processes) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _told_when_lost() -> Iterator[None]:
+def _told_when_lost(world: Processes) -> Iterator[None]:
     """Turn what the network says when another process is gone into a `UserError`."""
     try:
         yield
     except RuntimeError as error:
         if not any(sign in str(error).lower() for sign in LOST):
             raise
+        if world.first:  # the others have nothing to add
+            end_unhurried()  # torchrun, which knows it too, is about to end all of them
         raise UserError(
             "another process of this job has ended, see its message; the last state that was "
             "saved is whole: the same command with --continue_train goes on from it"

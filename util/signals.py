@@ -17,7 +17,9 @@ class StopRequest:
     """As a context manager, notes the first signal in ``received``; the second ends the process.
 
     So a step is never cut in two, and whoever asks can do so between steps. A ``patient`` one
-    takes further signals for the same request: torchrun passes on what a terminal has sent.
+    takes further signals for the same request: torchrun passes on what a terminal has sent, and
+    ends all processes when one has ended. After an error it goes on doing so, unless it is
+    ``quiet``: what happened is told before the process ends.
     """
 
     def __init__(self, patient: bool = False, quiet: bool = False):
@@ -48,7 +50,9 @@ class StopRequest:
                     self.before[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, kind: type | None, *_) -> None:
+        if kind is not None and self.patient and not self.quiet:
+            return
         for number, handler in self.before.items():
             signal.signal(number, handler)
 
@@ -62,6 +66,11 @@ class StopRequest:
         self.received = name
         if not self.quiet:
             os.write(2, PATIENT if self.patient else FIRST)
+
+
+def end_unhurried() -> None:
+    """For a process that is about to end: whoever asks it to end lets it tell why first."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def leave_signals_to_the_parent() -> None:
