@@ -1,22 +1,24 @@
 """Networks and objectives: *what* is computed. How it runs is `util.runner`'s business."""
 
 from argparse import Namespace
+from pkgutil import resolve_name
 
 import torch
 
 from models.base_model import BaseModel
-from models.colorization_model import ColorizationModel
-from models.cycle_gan_model import CycleGANModel
-from models.pix2pix_model import Pix2PixModel
-from models.template_model import TemplateModel
-from models.test_model import TestModel
 
-MODELS: dict[str, type[BaseModel]] = {
-    "cycle_gan": CycleGANModel,
-    "pix2pix": Pix2PixModel,
-    "colorization": ColorizationModel,
-    "template": TemplateModel,
-    "test": TestModel,
+
+def _in(where: str) -> type[BaseModel]:
+    """The class at ``file:class`` in this folder."""
+    return resolve_name(f"{__name__}.{where}")
+
+
+MODELS = {
+    "cycle_gan": _in("cycle_gan_model:CycleGANModel"),
+    "pix2pix": _in("pix2pix_model:Pix2PixModel"),
+    "colorization": _in("colorization_model:ColorizationModel"),
+    "template": _in("template_model:TemplateModel"),
+    "test": _in("test_model:TestModel"),
 }
 
 
