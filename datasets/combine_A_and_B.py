@@ -6,7 +6,8 @@ Below fold_A and fold_B lie the splits (train, test, val, …), each of which be
 fold_AB. Pictures of equal names belong together, whatever their endings: 12.jpg and 12.png make
 12.png. With --use_AB they are called 12_A.jpg in A and 12_B.jpg in B. Those without a partner are
 left out and counted; two sizes in a pair are an error. Pictures are read as a training reads them
-(upright, opaque, 8 bits) and written as PNG, which loses nothing.
+(upright, opaque, 8 bits; two grey ones of which one is deeper with 16 bits, for --bit_depth 16) and
+written as PNG, which loses nothing.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
 sys.path.insert(1, str(Path(__file__).resolve().parent.parent))
 
-from data.pictures import list_pictures, picture_sizes, read_picture
+from data.pictures import is_deep, list_pictures, picture_sizes, read_picture
 from dataset_tools import Parser, UserError, refuse_filled, replacing, run, whole_number
 from util.errors import UserError as UnreadableError
 
@@ -136,14 +138,20 @@ def write_pair(pair: Pair, folder: Path) -> None:
     """Writes `pair` as one PNG in `folder`, grey if both sides are; UserError if one is broken."""
     try:
         A, B = read_picture(pair.A), read_picture(pair.B)
+        if A.mode == B.mode == "L" and (has_16_bits(pair.A) or has_16_bits(pair.B)):
+            A, B = read_picture(pair.A, bit_depth=16), read_picture(pair.B, bit_depth=16)
     except UnreadableError as trouble:
         raise UserError(f"{trouble}: {REMEDY}") from trouble
-    both = Image.new("L" if A.mode == B.mode == "L" else "RGB", (2 * A.width, A.height))
-    both.paste(A, (0, 0))
-    both.paste(B, (A.width, 0))
+    mode = A.mode if A.mode == B.mode else "RGB"
+    both = np.hstack([np.asarray(side.convert(mode)) for side in (A, B)])
     file = folder / f"{pair.name}.png"
     file.parent.mkdir(parents=True, exist_ok=True)
-    both.save(file)
+    Image.fromarray(both).save(file)
+
+
+def has_16_bits(path: Path) -> bool:
+    with Image.open(path) as file:
+        return is_deep(file)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """What can be said to ``test.py``."""
 
 import math
+import os
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from options.base_options import BaseOptions
@@ -35,6 +37,18 @@ class TestOptions(BaseOptions):
         "eval": switch("batch norm by its running values and no dropout"),
         "num_test": Flag(math.inf, count_or_inf, "translate at most so many pictures"),
     }
+
+    def resolve(self, args: Sequence[str] | None) -> Namespace:
+        """As `BaseOptions.resolve`; who learned from pairs and gets single pictures is told so."""
+        opt = super().resolve(args)
+        trained = load_options(Path(opt.checkpoints_dir) / opt.name)
+        pairs = trained.get("dataset_mode") == "aligned" and opt.dataroot != os.devnull
+        if pairs and "model" not in opt.typed:
+            opt.notes.append(
+                f"note: {opt.name} learned from pairs A|B; pictures are taken for A as a whole; "
+                f"for a data set of pairs type --model {trained.get('model')}"
+            )
+        return opt
 
     def remembered(self, folder: Path, typed: dict) -> dict:
         """What training said about the networks."""

@@ -134,6 +134,26 @@ def test_pictures_are_read_as_a_training_reads_them(tmp_path):
     assert modes == ["RGB", "L", "RGB"]
 
 
+@pytest.mark.parametrize("shallow", [None, "A", "B"])
+def test_grey_pairs_keep_16_bits(shallow, tmp_path):
+    """Through the file of the pair and the data set, to the last level."""
+    levels = np.random.default_rng(0).integers(0, 65536, (2, *SIZE[::-1]), dtype=np.uint16)
+    for side, picture in zip("AB", levels, strict=True):
+        if side == shallow:
+            picture = (picture // 257).astype(np.uint8)
+        (tmp_path / side / "train").mkdir(parents=True)
+        Image.fromarray(picture).save(tmp_path / side / "train/1.png")
+    assert combine(tmp_path).stdout == "AB: 1 pairs in train\n"
+    words = ["--dataroot", str(tmp_path / "AB"), "--model", "pix2pix", "--preprocess", "none",
+             "--bit_depth", "16", "--input_nc", "1", "--output_nc", "1"]  # fmt: skip
+    opt = TrainOptions().parse([*words, "--gpu_ids", "-1", "--num_threads", "0", "--no_flip"])
+    (batch,) = create_dataset(opt)
+    for side, picture in zip("AB", levels, strict=True):
+        found = np.rint((batch[side][0, 0].numpy() + 1) * 32767.5)
+        expected = picture // 257 * 257 if side == shallow else picture
+        assert np.array_equal(found, expected)
+
+
 def sizes(home: Path) -> None:
     put(home / "B", "train/2.png", size=(16, 16))
 

@@ -97,12 +97,16 @@ def test_a_whole_run_trains_resumes_and_translates(pairs, tmp_path):
         assert any(not torch.equal(value, after[name][key]) for key, value in state.items()), name
     assert (where / "web" / "images" / "epoch002_fake_B.png").is_file()
     shared = ["--name", "p", "--gpu_ids", "-1", "--num_threads", "0"]
-    ok(call_in(tmp_path, "test.py", *shared, "--model", "pix2pix", "--dataroot", pairs))
+    done = ok(call_in(tmp_path, "test.py", *shared, "--model", "pix2pix", "--dataroot", pairs))
+    hint = "note: p learned from pairs A|B"
+    assert hint not in done.stdout
     images = tmp_path / "results" / "p" / "test_latest" / "images"
     assert {path.name for path in images.iterdir()} == {
         f"{i}_{label}.png" for i in (0, 1) for label in ("real_A", "fake_B", "real_B")
     }
-    ok(call_in(tmp_path, "test.py", *shared, "--dataroot", pairs / "test"))
+    done = ok(call_in(tmp_path, "test.py", *shared, "--dataroot", pairs / "test"))
+    (note,) = (line for line in done.stdout.splitlines() if line.startswith(hint))
+    assert note.endswith("type --model pix2pix")
     assert (images / "0_fake.png").is_file()
 
 
