@@ -5,7 +5,9 @@
 `--help` lists every option.
 """
 
+import contextlib
 from argparse import Namespace
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from util.device import prepare_process
 from util.errors import polite_errors
 from util.files import write_text
 from util.memory import report, told_when_full
+from util.packages import require
 from util.processes import here, joined
 from util.results_page import ResultsPage, Sizes
 from util.runner import Runner
@@ -39,7 +42,7 @@ def test(opt: Namespace) -> None:
     world = here()
     quiet = None if world.first else True
     bar = tqdm(total=len(dataset), unit=" pictures", disable=quiet, leave=False)
-    there, done = len(dataset.dataset) + len(dataset.broken), 0
+    there, done = dataset.expected, 0
     sizes = dataset.own_sizes() if opt.keep_size else {}
     with told_when_full(opt), bar, open_page(opt, model.translations(), sizes) as page:
         for batch in dataset.in_turn():
@@ -54,7 +57,8 @@ def test(opt: Namespace) -> None:
     if world.first:
         text = f"{done:.0f} of {there} images written to {page.index}"
         print(summary(opt, text, len(dataset) < len(dataset.dataset), len(broken)))
-        write_text(model.folder / "test_opt.txt", describe(opt) + "\n")
+        with told_when_read_only(model.folder):
+            write_text(model.folder / "test_opt.txt", describe(opt) + "\n")
     if opt.report_memory:
         print(report(model, runner.device))
 
@@ -69,6 +73,15 @@ def summary(opt: Namespace, text: str, limited: bool, broken: int) -> str:
     return text + (f" ({', '.join(why)})" if why else "")
 
 
+@contextlib.contextmanager
+def told_when_read_only(folder: Path) -> Iterator[None]:
+    """The run may be somebody else's: that its options cannot be noted there harms no result."""
+    try:
+        yield
+    except OSError as error:
+        print(f"note: {folder} cannot be written to ({error.strerror}): no test_opt.txt there")
+
+
 def pictures_together(opt: Namespace) -> int:
     """How many pictures of a size to translate at once, where it does not change the results."""
     if "batch_size" in opt.typed or opt.tile or (opt.norm == "batch" and not opt.eval):
@@ -78,6 +91,7 @@ def pictures_together(opt: Namespace) -> int:
 
 def open_page(opt: Namespace, pairs: dict[str, str], sizes: Sizes) -> ResultsPage:
     """The page for the weights and the pictures that ``opt`` names; ``sizes`` are to be kept."""
+    require("the page of the results", "dominate")
     epoch = suffix_of(opt)
     root = Path(opt.dataroot)
     return ResultsPage(

@@ -36,8 +36,8 @@ NETWORKS_ONLY = (
     "--epoch_count says with which epoch"
 )
 ANOTHER_RUN = (
-    "note: {folder} held a run, with which --continue_train would go on; a new one begins. {old} "
-    "keeps the state of the longest one before; under the name latest_state.pth it goes on"
+    "note: {folder} holds the state of a run, which does not go on now. {old} keeps that of the "
+    "longest one before; under the name latest_state.pth it goes on, with --continue_train"
 )
 
 
@@ -109,7 +109,7 @@ class Run:
         if not self.world.first:
             return Silence()
         remove_leftovers(self.folder)
-        if not opt.continue_train and (old := self.keeper.replaces_another_run()):
+        if sizes is None and (old := self.keeper.replaces_another_run()):
             print(ANOTHER_RUN.format(folder=self.folder, old=old))
         save_options(self.folder, public(opt), describe(opt))
         return Visualizer(
@@ -204,8 +204,9 @@ class Run:
 
     def save_latest(self) -> None:
         at = self.progress
+        kept = self.opt.save_by_iter and at.passed(self.opt.save_latest_freq)  # not by the clock
         self.say(f"saving the latest model (epoch {at.epoch}, total_iters {at.total_iters})")
-        self.save(["latest", *([f"iter_{at.total_iters}"] if self.opt.save_by_iter else [])])
+        self.save(["latest", *([f"iter_{at.total_iters}"] if kept else [])])
 
     def end_epoch(self) -> None:
         epoch, last, iters = self.progress.epoch, self.plan.last, self.progress.total_iters

@@ -17,7 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from data.pictures import as_seen, read_picture
-from data.reader import channels_of_sides
+from data.reader import channels_to_translate
 from data.transforms import cut, draw, preprocess_of, scale, to_range
 from models import create_model
 from options import TestOptions
@@ -54,7 +54,7 @@ class Translator:
         mode = preprocess_of(opt.preprocess, opt.keep_size)
         pixels = scale(
             seen, preprocess=opt.preprocess, load_size=opt.load_size, crop_size=opt.crop_size,
-            grayscale=channels_of_sides(opt)[0] == 1,
+            grayscale=channels_to_translate(opt) == 1,
         )  # fmt: skip
         crop_size = opt.crop_size if mode.crops else None
         # Where there is something to cut, as from the first picture of a folder.

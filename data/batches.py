@@ -11,7 +11,8 @@ from typing import Protocol
 import torch
 from torch.utils.data import DataLoader
 
-from data.reader import PictureReader
+from data.reader import PictureReader, open_caches
+from data.room import for_workers
 from data.samplers import EpochSampler, Key, SizeSampler
 from data.transforms import PREPROCESS, to_range
 from util.errors import UserError, printable
@@ -53,34 +54,51 @@ class Batches:
         self.dataset = dataset
         self.told: set[str] = set()  # broken files
         self.tell: Callable[[str], None] = print  # how to say that a file is broken
-        self._note([reader.broken for reader in dataset.readers])
         self.count = int(min(len(dataset), limit))
+        # As many items as there would be if no file were broken.
+        self.expected = max(len(reader) + len(reader.broken) for reader in dataset.readers)
+        leaves_out = not (opt.isTrain or opt.strict_data)
+        together = range(self.count if leaves_out else 0)
+        self.together = [set(dataset.paths(index).values()) for index in together]  # files
+        self._note([reader.broken for reader in dataset.readers])
+        self.batch_size = opt.batch_size
+        several = opt.isTrain and PREPROCESS[opt.preprocess].crops
+        parcel = max(1, PARCEL // opt.batch_size) if several else 1
+        workers, ahead, parcel = self._as_find_room(opt.num_threads, parcel)
         if opt.isTrain:
+            if opt.cache == "auto":
+                open_caches(dataset.readers)
             shuffle = not opt.serial_batches
-            crops = PREPROCESS[opt.preprocess].crops
-            parcel = max(1, PARCEL // opt.batch_size) if crops else 1
             self.sampler = EpochSampler(self.count, opt.batch_size, parcel, opt.seed, shuffle)
-            parcel *= opt.batch_size
         else:
             sizes = [dataset.size(index) for index in range(self.count)]
-            parcel = opt.batch_size
-            self.sampler = SizeSampler(sizes, parcel)
-        self.batch_size = opt.batch_size
+            self.sampler = SizeSampler(sizes, opt.batch_size)
         self.pinned = bool(opt.gpu_ids) and torch.cuda.is_available()
-        cores = max(1, available_cores() // here().local_size)
-        workers = min(opt.num_threads, cores, -(-self.count // parcel))
         self.loader = DataLoader(
-            _Items(dataset, opt.seed, leave_out=not (opt.isTrain or opt.strict_data)),
+            _Items(dataset, opt.seed, leaves_out),
             batch_sampler=self.sampler,
             num_workers=workers,
             collate_fn=collate,
             persistent_workers=workers > 0,
             worker_init_fn=_start_worker,
             generator=torch.Generator(),  # its own: a run that goes on draws as if never stopped
-            prefetch_factor=4 if workers else None,
+            prefetch_factor=ahead or None,
             # Workers made by fork share the cache. They never touch the GPU.
             multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
         )
+
+    def _as_find_room(self, threads: int, parcel: int) -> tuple[int, int, int]:
+        """What `for_workers` says of the workers that are of use here; tells if it is fewer."""
+        cores = max(1, available_cores() // here().local_size)
+        useful = min(threads, cores, -(-self.count // (parcel * self.batch_size)))
+        batch = self.batch_size * sum(reader.largest for reader in self.dataset.readers)
+        workers, ahead, parcel = for_workers(batch, useful, parcel)
+        if workers < useful:
+            self.tell(
+                f"note: /dev/shm has room for {workers} of {useful} processes that read pictures; "
+                f"enlarge it (docker run --shm-size=1g) or use --num_threads {workers}"
+            )
+        return workers, ahead, parcel
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
         """Which epoch the next iteration goes through, how many of its pictures to leave out."""
@@ -142,12 +160,22 @@ class Batches:
     def _note(self, broken: list[dict[str, str]]) -> None:
         """Tell of the pictures that the worker processes found broken; too many are an error."""
         for reader, found in zip(self.dataset.readers, broken, strict=True):
+            reader.broken.update(found)
+        for reader, found in zip(self.dataset.readers, broken, strict=True):
             for path, why in found.items():
                 if path not in self.told:
                     self.told.add(path)
-                    self.tell(f"warning: {printable(why)}; it is left out")
-            reader.broken.update(found)
+                    self.tell(f"warning: {printable(why)}; it is left out{self._with_it(path)}")
             reader.refuse_many_broken()
+
+    def _with_it(self, path: str) -> str:
+        """Names the whole files that are left out as well: they come with broken ones only."""
+        broken = self.broken
+        seen = set().union(*(files for files in self.together if files.isdisjoint(broken)))
+        beside = set().union(*(files for files in self.together if path in files))
+        lost = sorted(beside - seen - broken.keys())
+        some = ", ".join(lost[:3]) + (f", … ({len(lost)} files)" if len(lost) > 3 else "")
+        return f", and with it {printable(some)}" if lost else ""
 
 
 class _Items(torch.utils.data.Dataset):

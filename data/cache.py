@@ -1,9 +1,7 @@
 """Decoded and scaled pictures in memory, shared by all worker processes."""
 
 import mmap
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -44,13 +42,3 @@ class PictureCache:
 
     def __getstate__(self) -> dict:
         return {**vars(self), "pixels": None, "is_stored": None}
-
-
-def fits_in_memory(nbytes: int, share: float = 0.5) -> bool:
-    """Whether ``nbytes`` are at most ``share`` of the memory that is free now."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if "MemAvailable" in line)
-    except (OSError, StopIteration):
-        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    return nbytes <= share * free

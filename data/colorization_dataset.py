@@ -19,6 +19,7 @@ class ColorizationDataset:
             f"--dataroot must name a folder that holds {opt.phase} with colour pictures",
         )
         self.pictures = PictureReader(files, 3, opt)
+        self.pictures.pixel_bytes *= 4  # handed over taken apart, in floats
         self.readers = (self.pictures,)
 
     @staticmethod

@@ -15,6 +15,13 @@ from util.errors import UserError
 EXIF_ORIENTATION = 0x0112
 TIFF_WIDTH, TIFF_HEIGHT = 0x0100, 0x0101
 ENDS = {".png": b"IEND", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
+#: how parts of a PNG begin that may say how it is turned: name, or name and title
+TURNS = (
+    b"eXIf",
+    b"iTXtXML:com.adobe.xmp",
+    b"zTXtRaw profile type exif",
+    b"tEXtRaw profile type exif",
+)
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 # A picture is read or it is refused; what Pillow remarks on the way would only disturb the output.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -121,14 +128,27 @@ def picture_size(path: Path) -> tuple[int, int]:
         with Image.open(path) as file:
             width, height = _stored_size(file)
             has_scale = file.mode not in ("I", "F")
-            # For a PNG without EXIF, Pillow would decode all of it to look behind the pixels.
-            has_exif = file.format != "PNG" or "exif" in file.info
-            turned = has_exif and file.getexif().get(EXIF_ORIENTATION) in SIDEWAYS
+            # Of a PNG without EXIF, Pillow would decode all of it to look behind the pixels.
+            if file.format == "PNG" and _turns_behind_pixels(path):
+                file.load()
+            turned = Image.Image.getexif(file).get(EXIF_ORIENTATION) in SIDEWAYS
     except Exception as error:  # as above
         raise UserError(f"{path} cannot be read as a picture: {_reason(error)}") from None
     if not has_scale or not _seems_whole(path):
         read_picture(path)
     return (height, width) if turned else (width, height)
+
+
+def _turns_behind_pixels(path: Path) -> bool:
+    """Whether a PNG may say only after its pixels how it is turned, as ExifTool writes it."""
+    at, behind = 8, False
+    with path.open("rb") as file:
+        while file.seek(at) and len(head := file.read(32)) >= 8:
+            behind = behind or head[4:8] == b"IDAT"
+            if behind and head[4:].startswith(TURNS):
+                return True
+            at += 12 + int.from_bytes(head[:4], "big")
+    return False
 
 
 def _stored_size(file: Image.Image) -> tuple[int, int]:

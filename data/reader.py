@@ -10,8 +10,9 @@ from PIL import Image
 from torch import Tensor
 
 from data import transforms
-from data.cache import PictureCache, Size, fits_in_memory
+from data.cache import PictureCache, Size
 from data.pictures import extensions, list_pictures, picture_sizes, read_picture
+from data.room import free_memory
 from data.transforms import preprocess_of
 from util.errors import UserError
 from util.processes import here
@@ -25,8 +26,7 @@ class PictureReader:
 
     ``half`` 0 or 1 takes the left or right half of each file for the picture.
 
-    ``channels`` is 1 for grey or 3 for colour. Scaled pictures are kept in memory for the next
-    epoch if they fit (``--cache``). Files that cannot be read are left out and noted in
+    ``channels`` is 1 for grey or 3 for colour. Files that cannot be read are left out and noted in
     ``broken``. Raises `UserError` for pictures smaller than the square to be cut from them, if
     more than a tenth of the files is broken, and with ``--strict_data`` for the first such file.
     """
@@ -52,7 +52,9 @@ class PictureReader:
         self.sizes = [
             self.mode.scaled(size, opt.load_size, opt.crop_size) for size in self.own_sizes
         ]
-        self.cache = self._open_cache(channels) if opt.isTrain and opt.cache == "auto" else None
+        self.channels, self.levels = channels, np.uint8 if opt.bit_depth == 8 else np.uint16
+        self.pixel_bytes = channels * (1 if opt.bit_depth == 8 else 4)  # as handed over
+        self.cache: PictureCache | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -121,6 +123,22 @@ class PictureReader:
         """Width and height of what `read` returns."""
         return (self.settings["crop_size"],) * 2 if self.mode.crops else self.sizes[index]
 
+    @property
+    def largest(self) -> int:
+        """The most bytes that a picture takes as `read` returns it."""
+        sizes = map(self.size, range(len(self)))
+        return max(width * height for width, height in sizes) * self.pixel_bytes
+
+    @property
+    def cache_bytes(self) -> int:
+        """What it takes to keep all scaled pictures."""
+        pixels = sum(width * height for width, height in self.sizes)
+        return pixels * self.channels * np.dtype(self.levels).itemsize
+
+    def open_cache(self) -> None:
+        """From now on, keep scaled pictures in memory for the next epoch."""
+        self.cache = PictureCache(self.sizes, self.channels, self.levels)
+
     def _check(self, sizes: list[Size]) -> None:
         crop_size, preprocess = self.settings["crop_size"], self.settings["preprocess"]
         small = [pair for pair in zip(sizes, self.paths, strict=True) if min(pair[0]) < crop_size]
@@ -131,18 +149,25 @@ class PictureReader:
                 f"(as {path}, {width}×{height}); lower it or use --preprocess resize_and_crop"
             )
 
-    def _open_cache(self, channels: int) -> PictureCache | None:
-        levels = np.uint8 if self.bit_depth == 8 else np.uint16
-        pixels = sum(width * height * channels for width, height in self.sizes)
-        every = here().local_size  # process of the job on this machine has one
-        fits = fits_in_memory(every * pixels * np.dtype(levels).itemsize)
-        return PictureCache(self.sizes, channels, levels) if fits else None
+
+def open_caches(readers: Sequence[PictureReader]) -> None:
+    """A cache for each reader in turn that together fit into half of the memory that is free."""
+    left = free_memory() / 2 / here().local_size  # every process of the job here has its own
+    for reader in readers:
+        if reader.cache_bytes <= left:
+            reader.open_cache()
+            left -= reader.cache_bytes
 
 
 def channels_of_sides(opt: Namespace) -> tuple[int, int]:
     """How many channels the pictures of A and B have: what goes in is A, or B for ``BtoA``."""
     channels = (opt.input_nc, opt.output_nc)
     return channels if opt.direction == "AtoB" else channels[::-1]
+
+
+def channels_to_translate(opt: Namespace) -> int:
+    """How many channels the pictures have that ``--model test`` takes."""
+    return opt.output_nc if opt.backward else opt.input_nc
 
 
 def half_of(picture: Image.Image, half: int | None) -> Image.Image:

@@ -4,7 +4,7 @@ import random
 from argparse import Namespace
 from pathlib import Path
 
-from data.reader import PictureReader, channels_of_sides, find_pictures
+from data.reader import PictureReader, channels_to_translate, find_pictures
 
 
 class SingleDataset:
@@ -17,7 +17,7 @@ class SingleDataset:
         else:
             remedy = "--dataroot must name a folder of pictures or one picture"
             paths = find_pictures(root, remedy)
-        self.A = PictureReader(paths, channels_of_sides(opt)[0], opt)
+        self.A = PictureReader(paths, channels_to_translate(opt), opt)
         self.readers = (self.A,)
 
     @staticmethod

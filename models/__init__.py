@@ -6,6 +6,7 @@ from pkgutil import resolve_name
 import torch
 
 from models.base_model import BaseModel
+from models.networks.resnet import recompute_blocks
 
 
 def _in(where: str) -> type[BaseModel]:
@@ -25,4 +26,8 @@ MODELS = {
 def create_model(opt: Namespace) -> BaseModel:
     """The model that ``opt.model`` names, on the CPU, its fresh weights drawn from ``opt.seed``."""
     torch.manual_seed(opt.seed)
-    return MODELS[opt.model](opt)
+    model = MODELS[opt.model](opt)
+    if opt.isTrain and opt.grad_checkpoint:
+        for net in model.networks.values():
+            recompute_blocks(net)
+    return model

@@ -11,7 +11,6 @@ from models.base_model import BaseModel
 from models.losses import GAN_LOSSES, gradient_penalty, l1
 from models.networks import define_D, define_G
 from models.networks.layers import on_each
-from models.networks.resnet import recompute_blocks
 from util.flags import Flag, real
 from util.image_pool import ImagePool
 
@@ -49,9 +48,6 @@ class CycleGANModel(BaseModel):
             self._prepare_training(opt)
 
     def _prepare_training(self, opt: Namespace) -> None:
-        if opt.grad_checkpoint:
-            for net in self.networks.values():
-                recompute_blocks(net)
         layers = (opt.netD, opt.n_layers_D, opt.norm, opt.init_type, opt.init_gain)
         self.networks["D_A"] = define_D(opt.output_nc, opt.ndf, *layers)
         self.networks["D_B"] = define_D(opt.input_nc, opt.ndf, *layers)

@@ -24,9 +24,7 @@ class TestModel(BaseModel):
     def __init__(self, opt: Namespace):
         super().__init__(opt)
         # G_A goes the way that was trained as A → B, whatever the folders were called.
-        self.backward = opt.direction != checkpoint.load_options(self.folder).get(
-            "direction", "AtoB"
-        )
+        self.backward = opt.backward
         self.suffix = opt.model_suffix
         channels = (opt.input_nc, opt.output_nc)
         layers = (opt.norm, not opt.no_dropout, opt.init_type, opt.init_gain)

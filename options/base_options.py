@@ -126,7 +126,7 @@ class BaseOptions:
         return "train" if self.is_train else "test"
 
     def restarted(self, folder: Path, typed: dict) -> dict:
-        """``typed`` as it should be read where torchrun starts a job again, whose run is there."""
+        """``typed`` as it should be read where a job is started again, whose run is there."""
         return typed
 
     def remembered(self, folder: Path, typed: dict) -> dict:
@@ -160,7 +160,7 @@ def _full_name(opt: Namespace) -> str:
         return f"{opt.name}_{opt.suffix.format(**vars(opt))}"
     except (KeyError, IndexError, AttributeError) as error:
         raise UserError(f"--suffix {opt.suffix!r}: {error} is not the name of an option") from None
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise UserError(f"--suffix {opt.suffix!r}: {error}; write it as in {{netG}}") from None
 
 
@@ -176,5 +176,5 @@ def describe(opt: Namespace) -> str:
 
 def public(opt: Namespace) -> dict[str, object]:
     """The options proper, without what the parser notes about them."""
-    notes = ("typed", "defaults", "notes")
+    notes = ("typed", "defaults", "notes", "backward")
     return {name: value for name, value in vars(opt).items() if name not in notes}

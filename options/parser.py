@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from util.errors import UserError, did_you_mean
 from util.flags import Flag
@@ -57,10 +57,17 @@ def _add(group, name: str, flag: Flag) -> None:
         group.add_argument(f"--{name}", action="store_true", help=text)
         return
     if flag.choices is not None:
-        text += f" ({' | '.join(flag.choices)})"
+        text += f" ({' | '.join(_explained(flag.choices))})"
     if flag.default not in (None, ""):
         text += f" [{_shown(flag.default)}]"
     group.add_argument(f"--{name}", type=_converter(flag), metavar=name.upper(), help=text)
+
+
+def _explained(choices: Collection[str]) -> list[str]:
+    """The names, with the helps of those registries whose entries have one."""
+    entries = choices if isinstance(choices, Mapping) else dict.fromkeys(choices)
+    helps = {name: getattr(entry, "help", None) for name, entry in entries.items()}
+    return [f"{name}: {text}" if text else name for name, text in helps.items()]
 
 
 def _shown(default: object) -> str:

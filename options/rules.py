@@ -12,6 +12,7 @@ from models.networks.resnet import ResnetGenerator
 from models.schedules import LR_POLICIES, Plan
 from util.device import pick_device
 from util.errors import UserError
+from util.packages import require
 from util.processes import here
 from util.tiles import LEAST_OVERLAP
 
@@ -152,6 +153,25 @@ def batches_have_one_size(opt: Namespace) -> str | None:
     return None
 
 
+def penalised_pictures_have_one_size(opt: Namespace) -> str | None:
+    if not opt.isTrain or opt.gan_mode != "wgangp" or PREPROCESS[opt.preprocess].crops:
+        return None
+    return (
+        f"--gan_mode wgangp: its penalty needs real and fake pictures of one size, which "
+        f"--preprocess {opt.preprocess} leaves different; use one of the modes that crop"
+    )
+
+
+def packages_are_there(opt: Namespace) -> str | None:
+    if opt.isTrain and opt.tensorboard:
+        require("--tensorboard", "tensorboard")
+    if opt.isTrain and opt.use_wandb:
+        require("--use_wandb", "wandb")
+    if opt.isTrain and not opt.no_html:
+        require("the page of the training, without which there is --no_html", "dominate")
+    return None
+
+
 def there_is_something_to_train(opt: Namespace) -> str | None:
     if not opt.isTrain or 1 <= opt.epoch_count <= opt.n_epochs + opt.n_epochs_decay:
         return None
@@ -229,6 +249,8 @@ RULES: tuple[Callable[[Namespace], str | None], ...] = (
     deep_pictures_are_grey,
     identity_needs_equal_channels,
     batches_have_one_size,
+    penalised_pictures_have_one_size,
+    packages_are_there,
     there_is_something_to_train,
     blocks_can_be_recomputed,
     tiles_fit_the_network,

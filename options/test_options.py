@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from options.base_options import BaseOptions
-from util.checkpoint import load_options
+from util.checkpoint import load_options, suffix_of, weights_in
+from util.errors import UserError
 from util.flags import Flag, count_or_inf, real, switch, whole
 
 #: What a training run says about its networks, and the scale of the pictures they know.
 REMEMBERED = (
     "netG", "ngf", "norm", "no_dropout", "input_nc", "output_nc", "bit_depth", "crop_size",
+    "preprocess",
 )  # fmt: skip
 
 
@@ -21,8 +23,8 @@ class TestOptions(BaseOptions):
 
     __test__ = False  # for pytest: the name is the field's, this is no test
     about = (
-        "Translate pictures with a trained model. The networks (--netG, --ngf, --norm, …) and "
-        "--crop_size are those of the training unless others are typed."
+        "Translate pictures with a trained model. The networks (--netG, --ngf, --norm, …), "
+        "--crop_size and --preprocess are those of the training unless others are typed."
     )
     defaults = {"model": "test", "serial_batches": True, "no_flip": True}
     flags = {
@@ -39,9 +41,14 @@ class TestOptions(BaseOptions):
     }
 
     def resolve(self, args: Sequence[str] | None) -> Namespace:
-        """As `BaseOptions.resolve`; who learned from pairs and gets single pictures is told so."""
+        """As `BaseOptions.resolve`, with ``backward``: whether the network of the way back is used.
+
+        Who learned from pairs and gets single pictures is told so.
+        """
         opt = super().resolve(args)
-        trained = load_options(Path(opt.checkpoints_dir) / opt.name)
+        folder = Path(opt.checkpoints_dir) / opt.name
+        trained = load_options(folder)
+        opt.backward = opt.model == "test" and _goes_back(opt, folder, trained)
         pairs = trained.get("dataset_mode") == "aligned" and opt.dataroot != os.devnull
         if pairs and "model" not in opt.typed:
             opt.notes.append(
@@ -51,9 +58,15 @@ class TestOptions(BaseOptions):
         return opt
 
     def remembered(self, folder: Path, typed: dict) -> dict:
-        """What training said about the networks."""
+        """What training said about the networks.
+
+        Where there are two ways, ``--model test`` goes the one that is asked for.
+        """
         found = load_options(folder)
-        return {name: found[name] for name in REMEMBERED if name in found}
+        suffix = suffix_of(Namespace(**{"epoch": "latest", "load_iter": 0, **typed}))
+        one_way = typed.get("model", "test") != "test" or "G" in weights_in(folder, suffix)
+        names = (*REMEMBERED, *(["direction"] if one_way else []))
+        return {name: found[name] for name in names if name in found}
 
     def finish(self, opt: Namespace, settled: dict) -> None:
         """Pictures are scaled to the very size that is cut out; small tiles share less."""
@@ -61,3 +74,17 @@ class TestOptions(BaseOptions):
             opt.load_size = opt.crop_size
         if opt.tile and "overlap" not in settled:
             opt.overlap = min(opt.overlap, opt.tile // 8 * 4)
+
+
+def _goes_back(opt: Namespace, folder: Path, trained: dict) -> bool:
+    """Whether ``--model test`` takes the second generator of the run in ``folder``.
+
+    Raises `UserError` where it has one only, and that goes the other way.
+    """
+    if opt.model_suffix:
+        return opt.model_suffix == "_B"
+    way = trained.get("direction", opt.direction)
+    alone = weights_in(folder, suffix_of(opt)).get("G")
+    if alone and opt.direction != way:
+        raise UserError(f"--direction {opt.direction}: {alone} goes {way} only; leave it out")
+    return opt.direction != trained.get("direction", "AtoB") and not alone

@@ -1,6 +1,7 @@
 """What can be said to ``train.py``."""
 
 import math
+import os
 from pathlib import Path
 
 from models.losses import GAN_LOSSES
@@ -73,7 +74,8 @@ class TrainOptions(BaseOptions):
 
     def restarted(self, folder: Path, typed: dict) -> dict:
         """The same words that began the run now go on with it."""
-        if not here().restarts or job_of(folder) != job():
+        again = here().restarts or int(os.environ.get("SLURM_RESTART_COUNT", 0))
+        if not again or not job() or job_of(folder) != job():
             return typed
         return {k: v for k, v in typed.items() if k not in BEGINNINGS} | {"continue_train": True}
 

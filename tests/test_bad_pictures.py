@@ -123,6 +123,27 @@ def test_a_broken_picture_among_others_is_left_out(name, call, tiny, here):
     assert done.stderr == ""
 
 
+def test_whole_pictures_that_go_with_a_broken_one_are_named_and_items_are_counted(call, tiny, here):
+    """B 00 comes again with A 19, but B 01 and A 03 have no other partner."""
+    for side, n in (("testA", 20), ("testB", 19)):
+        pictures(here / side, n)
+    BROKEN["text.jpg"][0](here / "testB" / "text.jpg")
+    for name in ("testA/00.png", "testA/01.png", "testB/03.png"):
+        BROKEN["garbled.png"][0](here / name)
+    done = ok(call(*tiny, "--model", "cycle_gan", "--dataroot", here))
+    told = [line for line in done.stdout.splitlines() if line.startswith("warning: ")]
+    ends = {line.split()[1].rstrip(":"): line.split("; it is left out")[1] for line in told}
+    assert ends == {
+        f"{here}/testB/text.jpg": "",
+        f"{here}/testA/00.png": "",
+        f"{here}/testA/01.png": f", and with it {here}/testB/01.png",
+        f"{here}/testB/03.png": f", and with it {here}/testA/03.png",
+    }
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("17 of 20 images written to ")
+    assert last.endswith("(4 could not be read)")
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_picture_is_an_error_where_nothing_may_be_missing(name, call, here, tmp_path):
     make, says = BROKEN[name]

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import runpy
 import shutil
+import stat
+import sys
 import time
 from argparse import Namespace
 
 import numpy as np
 import pytest
 import torch
-from conftest import ok, picture_set, pictures
+from conftest import ROOT, ok, picture_set, pictures
 
-from data import create_dataset
-from data.cache import PictureCache, fits_in_memory
+from data import create_dataset, room
+from data.cache import PictureCache
 from options import TestOptions, TrainOptions
 from util.errors import UserError
+from util.files import write_text
 from util.memory import told_when_full
 from util.stopwatch import Stopwatch
 
 SMALL = ["--gpu_ids", "-1", "--load_size", "36", "--crop_size", "32"]
+GREY = ["--input_nc", "1", "--output_nc", "1"]
 
 
 def epoch(dataset, number: int) -> list[dict]:
@@ -37,7 +43,7 @@ def loader(root, *words):
 def test_pictures_are_read_once_and_stay_the_same(tmp_path, threads, preprocess, grey):
     root = picture_set(tmp_path / "set")
     words = ["--num_threads", threads, "--preprocess", preprocess]
-    words += ["--input_nc", "1", "--output_nc", "1"] if grey else []
+    words += GREY if grey else []
     plain, kept = loader(root, "--cache", "off", *words), loader(root, *words)
     expected = [epoch(plain, number) for number in (1, 2, 3)]
     first = epoch(kept, 1)
@@ -77,9 +83,128 @@ def test_a_cache_that_was_pickled_holds_nothing():
     assert copy.get(0) is copy.get(1) is None
 
 
-def test_a_cache_larger_than_the_memory_is_not_made():
-    assert fits_in_memory(1000)
-    assert not fits_in_memory(10**15)
+@pytest.mark.parametrize(("free", "kept"), [(1.9, 0), (2, 1), (3.9, 1), (4, 2)])
+def test_all_caches_together_take_half_of_the_free_memory(tmp_path, monkeypatch, free, kept):
+    root, one = picture_set(tmp_path / "set", (4, 4, 1, 1)), 4 * 36 * 36 * 3
+    monkeypatch.setattr("data.reader.free_memory", lambda: free * one)
+    assert loader(root).cached_bytes == kept * one
+
+
+#: line of /proc/self/cgroup; folder with a limit, its files; bytes that are left of 5 KiB
+LIMITS = {
+    "container": ("0::/", "", ("500", "300", "100"), 300),
+    "no limit": ("0::/", "", ("max", "300", "100"), 5120),
+    "no list": ("0::/", "", ("500", "300", None), 200),
+    "job above": ("0::/slurm/job_7/step_0", "slurm/job_7", ("500", "300", "0"), 200),
+    "more than there is": ("0::/", "", ("9000", "300", "0"), 5120),
+    "version 1": ("4:memory:/job", "memory/job", ("500", "300", "100"), 300),
+    "version 1, container": ("4:cpu,memory:/docker/7", "cpu,memory", ("500", "300", "0"), 200),
+    "of another kind": ("0::/\n5:cpuset:/job", "cpuset/job", ("500", "300", "0"), 5120),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LIMITS.values(), ids=LIMITS)
+def test_memory_is_what_the_machine_and_its_limits_leave(tmp_path, monkeypatch, case):
+    own, folder, texts, left = case
+    names = room.LIMITS["memory" in folder]
+    group = tmp_path / "groups" / folder
+    group.mkdir(parents=True)
+    for name, text in zip(names[:2], texts, strict=False):
+        (group / name).write_text(text + "\n")
+    if texts[2] is not None:
+        (group / "memory.stat").write_text(f"anon 9\n{names[2]} {texts[2]}\n")
+    for name, text in (("MEMORY", "MemFree: 1 kB\nMemAvailable: 5 kB\n"), ("OWN_GROUPS", own)):
+        (tmp_path / name).write_text(text)
+        monkeypatch.setattr(room, name, tmp_path / name)
+    monkeypatch.setattr(room, "GROUPS", tmp_path / "groups")
+    assert room.free_memory() == left
+
+
+def test_where_nothing_tells_of_memory_none_is_free(tmp_path, monkeypatch):
+    for name in ("MEMORY", "OWN_GROUPS"):
+        monkeypatch.setattr(room, name, tmp_path / "none")
+    assert room.free_memory() == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    monkeypatch.delattr(os, "sysconf")  # as on Windows
+    assert room.free_memory() == 0
+
+
+@pytest.fixture
+def shared(monkeypatch):
+    """``shared(n)`` leaves n bytes free in /dev/shm."""
+
+    def leave(free: int) -> None:
+        disk = Namespace(f_bavail=free, f_frsize=1)
+        monkeypatch.setattr(os, "statvfs", lambda path: disk)
+
+    monkeypatch.setattr("data.batches.available_cores", lambda: 8)
+    return leave
+
+
+PAIR = 2 * 32 * 32 * 3  # bytes of a picture A and a picture B
+
+
+@pytest.mark.parametrize(
+    ("pairs", "workers", "ahead", "parcel"),
+    [(10**6, 2, 4, 8), (80, 2, 4, 8), (79, 2, 4, 7), (10, 2, 4, 1), (9, 2, 3, 1), (4, 2, 1, 1),
+     (3, 1, 1, 1), (2, 0, None, 8), (0, 0, None, 8)],
+)  # fmt: skip
+def test_what_workers_hand_over_stays_within_a_third_of_the_shared_memory(
+    tmp_path, shared, capsys, pairs, workers, ahead, parcel
+):
+    root = picture_set(tmp_path / "set", (16, 9, 1, 1))
+    shared(3 * pairs * PAIR)
+    found = loader(root, "--num_threads", "2")
+    assert (found.loader.num_workers, found.loader.prefetch_factor) == (workers, ahead)
+    assert found.sampler.parcel == parcel
+    told = capsys.readouterr().out
+    assert told.startswith("note: /dev/shm has room for") == (workers < 2)
+    if workers < 2:
+        assert f" {workers} of 2 " in told
+        assert "--shm-size=1g" in told
+        assert told.endswith(f"--num_threads {workers}\n")
+
+
+#: flags; the channels of a pair times the bytes of each of their values; the sides of a picture
+HANDED_OVER = {
+    "grey": ([*GREY], 2, 32 * 32),
+    "16 bits": ([*GREY, "--bit_depth", "16"], 8, 32 * 32),
+    "not cut": (["--preprocess", "none"], 6, 44 * 40),
+    "scaled": (["--preprocess", "scale_width"], 6, 36 * 36),
+    "colours": (["--model", "colorization", "--phase", "trainA"], 12, 32 * 32),
+    "batches": (["--batch_size", "3"], 18, 32 * 32),
+}
+
+
+@pytest.mark.parametrize("case", HANDED_OVER.values(), ids=HANDED_OVER)
+def test_the_largest_batch_is_what_must_find_room(tmp_path, shared, case):
+    words, values, pixels = case
+    root = picture_set(tmp_path / "set", (6, 6, 1, 1))
+    for side in ("trainA", "trainB"):
+        pictures(root / side, 1, (44, 40))
+    threads = []
+    for free in (9 * values * pixels, 9 * values * pixels - 3):
+        shared(free)
+        threads.append(loader(root, *words, "--num_threads", "1").loader.num_workers)
+    assert threads == [1, 0]
+
+
+def test_where_there_is_no_shared_memory_nothing_changes(tmp_path, shared, monkeypatch):
+    root = picture_set(tmp_path / "set", (16, 9, 1, 1))
+    monkeypatch.setattr(room, "SHARED", tmp_path / "none")
+    found = loader(root, "--num_threads", "2")
+    assert (found.loader.num_workers, found.loader.prefetch_factor) == (2, 4)
+    assert found.sampler.parcel == 8
+
+
+def test_little_shared_memory_changes_no_batch(tmp_path, shared):
+    root, epochs = picture_set(tmp_path / "set", (5, 7, 1, 1)), []
+    for pairs in (10**6, 9, 3, 0):
+        shared(3 * pairs * PAIR)
+        epochs.append(epoch(loader(root, "--num_threads", "2"), 1))
+    for found in epochs[1:]:
+        for one, other in zip(found, epochs[0], strict=True):
+            assert torch.equal(one["A"], other["A"])
+            assert torch.equal(one["B"], other["B"])
 
 
 def test_pictures_of_one_size_are_tested_together_and_results_do_not_change(
@@ -146,11 +271,45 @@ def test_a_run_that_waits_for_its_display_is_told_so_once():
     ids=lambda error: type(error).__name__,
 )
 def test_too_little_memory_ends_in_a_line_with_the_flags_that_help(error):
-    opt = Namespace(batch_size=7, crop_size=512, ngf=64)
+    opt = Namespace(isTrain=True, batch_size=7, crop_size=512, ngf=64)
     with pytest.raises(UserError) as caught, told_when_full(opt):
         raise error
     for part in ("--batch_size 7", "--crop_size 512", "--precision", "--grad_checkpoint"):
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("netG", "tile", "advice"),
+    [
+        ("resnet_6blocks", 0, "use --batch_size 1 or a smaller --crop_size, or try --tile 1024"),
+        ("unet_256", 0, "use --batch_size 1 or a smaller --crop_size"),
+        ("resnet_6blocks", 512, "lower --tile 512"),
+    ],
+)
+def test_a_test_is_not_told_to_change_its_networks(netG, tile, advice):
+    opt = Namespace(isTrain=False, batch_size=1, crop_size=512, ngf=64, netG=netG, tile=tile)
+    with pytest.raises(UserError, match=advice) as caught, told_when_full(opt):
+        raise MemoryError
+    assert "--grad_checkpoint" not in str(caught.value)
+    assert ("--tile" in str(caught.value)) == (netG != "unet_256")
+
+
+def test_a_system_that_does_not_tell_its_memory_is_no_error(monkeypatch):
+    monkeypatch.setitem(sys.modules, "resource", None)
+    report = runpy.run_path(str(ROOT / "util" / "memory.py"))["report"]
+    assert report(None, torch.device("cpu")) == "peak memory: this system does not tell it"
+
+
+def test_a_system_that_syncs_only_what_is_open_for_writing_is_no_error(monkeypatch, tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+
+    def fsync(handle: int) -> None:  # as on Windows
+        if not stat.S_ISDIR(os.fstat(handle).st_mode):
+            assert fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_RDWR
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_text(tmp_path / "file", "content")
+    assert (tmp_path / "file").read_text("utf-8") == "content"
 
 
 def test_other_errors_are_not_taken_for_it():

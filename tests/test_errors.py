@@ -65,6 +65,10 @@ FLAGS = {
         [*TRAIN, *DATA, "--batch_size", "2", "--preprocess", "scale_width"],
         "--batch_size 2", "--preprocess scale_width",
     ),
+    "penalty between different sizes": refused(
+        [*TRAIN, *DATA, "--gan_mode", "wgangp", "--preprocess", "none"],
+        "--gan_mode wgangp", "--preprocess none", "crop",
+    ),
     "two beginnings": refused(
         [*TRAIN, *DATA, "--continue_train", "--init_from", "x"], "--init_from", "leave one out"
     ),
@@ -91,6 +95,9 @@ FLAGS = {
     "no name": refused([*TRAIN, *DATA, "--name", ""], "--name"),
     "suffix above": refused([*TRAIN, *DATA, "--suffix", "/../../x"], "--name"),
     "suffix of no option": refused([*TRAIN, *DATA, "--suffix", "{{no}}"], "--suffix", "no"),
+    "suffix of a list": refused(
+        [*TRAIN, *DATA, "--suffix", "{{gpu_ids:>3}}"], "--suffix '{gpu_ids:>3}'", "as in"
+    ),
     "suffix of a lone brace": refused([*TRAIN, *DATA, "--suffix", "{{"], "--suffix", "{netG}"),
 }  # fmt: skip
 

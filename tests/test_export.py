@@ -162,6 +162,7 @@ def test_the_file_tells_what_it_is(exported):
     assert options == {
         "netG": "resnet_6blocks", "ngf": 2, "norm": "instance", "no_dropout": True,
         "input_nc": 3, "output_nc": 3, "crop_size": 32, "bit_depth": 8,
+        "preprocess": "resize_and_crop",
     }  # fmt: skip
 
 

@@ -63,6 +63,25 @@ def test_does_what_the_list_does(size, sizes, seed):
         assert ask(pool, batch) == plain.query(batch)
 
 
+@given(st.integers(1, 6), st.lists(st.integers(1, 9), max_size=20), st.integers(0, 1000))
+def test_batches_after_one_of_another_size_do_the_same(size, sizes, seed):
+    """A run that goes on with another --crop_size: old pictures find no place in a batch."""
+    pool, plain = ImagePool(size, str(seed)), ListPool(size, str(seed))
+    pool.draw(1)
+    pool.query(torch.zeros(1, 2, 5, 5))
+    plain.query([0])
+    for batch in numbered(sizes):
+        expected = plain.query(batch)
+        if len(batch) > 1:  # the old one goes, unseen
+            expected = [found or new for found, new in zip(expected, batch, strict=True)]
+            assert ask(pool, batch) == expected
+        else:
+            pool.draw(1)
+            returned = pool.query(as_batch(batch))
+            assert returned.shape[2:] == ((3, 4) if expected[0] else (5, 5))
+            assert returned[0, 0, 0, 0] == expected[0]
+
+
 @given(st.integers(1, 5), st.integers(0, 20), st.integers(1, 6), st.integers(0, 99))
 def test_goes_on_exactly_from_its_state(size, before, n, seed):
     pool = ImagePool(size, str(seed))

@@ -208,3 +208,17 @@ def test_a_contradiction_that_cannot_work_is_an_error(unusual, dataset):
     assert done.returncode == 2
     assert "latest_net_G_A.pth" in done.stderr
     assert "--ngf" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("restarts", "own", "goes_on"),
+    [("1", "7", True), ("0", "7", False), ("1", "8", False), ("1", "", False)],
+)
+def test_a_job_that_slurm_queued_again_goes_on(restarts, own, goes_on, monkeypatch, tmp_path):
+    """The same words, whatever beginning they named; but not with the run of another job."""
+    monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
+    monkeypatch.setattr("options.train_options.job", lambda: own)
+    monkeypatch.setattr("options.train_options.job_of", lambda folder: "7" if own else "")
+    typed = {"init_from": "x", "epoch": "3", "n_epochs": 3}
+    expected = {"n_epochs": 3, "continue_train": True} if goes_on else typed
+    assert TrainOptions().restarted(tmp_path, typed) == expected

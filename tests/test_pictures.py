@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import drawn, pictures
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from data.pictures import list_pictures, picture_size, read_picture
 from util.errors import UserError
@@ -68,6 +69,63 @@ def test_exif_orientation(tmp_path, orientation, mode):
     expected = UPRIGHT[orientation](plain)
     assert np.array_equal(pixels(path), expected)
     assert picture_size(path) == expected.shape[1::-1]
+
+
+XMP = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+
+
+def behind_pixels(content: bytes) -> bytes:
+    """A PNG with all its notes after the pixels, where ExifTool puts them."""
+    parts, at = [], 8
+    while at < len(content):
+        end = at + 12 + int.from_bytes(content[at : at + 4], "big")
+        parts.append(content[at:end])
+        at = end
+    last = {b"IHDR": 0, b"IDAT": 1, b"IEND": 3}
+    return content[:8] + b"".join(sorted(parts, key=lambda part: last.get(part[4:8], 2)))
+
+
+def turned(how: str) -> dict:
+    """What to save in a PNG to say that the left of its rows is the top of the picture."""
+    notes, exif = PngInfo(), Image.Exif()
+    exif[ORIENTATION] = 6
+    content = exif.tobytes()
+    if how == "exif":
+        return {"exif": content}
+    if how == "xmp":
+        notes.add_itxt("XML:com.adobe.xmp", XMP)
+    else:
+        text = f"\nexif\n{len(content):8}\n{content.hex()}\n"
+        notes.add_text("Raw profile type exif", text, zip=how == "packed profile")
+    return {"pnginfo": notes}
+
+
+@pytest.mark.parametrize("place", [bytes, behind_pixels], ids=["before", "behind"])
+@pytest.mark.parametrize("how", ["exif", "profile", "packed profile", "xmp"])
+def test_a_png_is_turned_wherever_it_says_so(tmp_path, how, place):
+    path = tmp_path / "phone.png"
+    drawn("phone", (7, 4)).save(path, **turned(how))
+    path.write_bytes(place(path.read_bytes()))
+    assert picture_size(path) == read_picture(path).size == (4, 7)
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".webp", ".tiff"])
+def test_orientation_in_xmp(tmp_path, ending):
+    """Not every Pillow looks there, but it must do so for both or for none."""
+    path = tmp_path / f"phone{ending}"
+    about = {"tiffinfo": {700: XMP.encode()}} if ending == ".tiff" else {"xmp": XMP.encode()}
+    drawn("phone", (7, 4)).save(path, **about)
+    assert picture_size(path) == read_picture(path).size
+
+
+def test_of_other_pngs_only_the_head_is_decoded(tmp_path, monkeypatch):
+    notes = PngInfo()
+    notes.add_text("date:create", "2020-02-02")  # as ImageMagick writes it
+    drawn("phone", (7, 4)).save(tmp_path / "plain.png", pnginfo=notes)
+    content = behind_pixels((tmp_path / "plain.png").read_bytes())
+    (tmp_path / "plain.png").write_bytes(content)
+    monkeypatch.setattr(PngImageFile, "load", lambda file: pytest.fail("decoded"))
+    assert picture_size(tmp_path / "plain.png") == (7, 4)
 
 
 def test_exif_orientation_of_a_jpeg(tmp_path):

@@ -13,7 +13,8 @@ from steps import words
 from test_kills import losses
 
 from data import create_dataset
-from models import create_model
+from models import MODELS, create_model
+from models.networks.resnet import ResnetBlock
 from options import TestOptions, TrainOptions
 from util.run_state import load_state
 
@@ -123,6 +124,16 @@ def test_dropout_is_part_of_a_test_unless_eval(words, pairs, tmp_path):
         with Image.open(file) as picture:
             seen.append(np.asarray(picture))
     assert np.array_equal(*seen) == bool(words)
+
+
+@pytest.mark.parametrize("model", [name for name, kind in MODELS.items() if kind.trainable])
+def test_every_model_recomputes_blocks_when_asked(model):
+    words = ["--dataroot", ".", "--model", model, "--netG", "resnet_6blocks", "--norm", "instance"]
+    model = create_model(TrainOptions().parse([*words, "--gpu_ids", "-1", "--grad_checkpoint"]))
+    blocks = [block for net in model.networks.values() for block in net.modules()
+              if isinstance(block, ResnetBlock)]  # fmt: skip
+    assert len(blocks) in (6, 12)
+    assert all(block.recompute for block in blocks)
 
 
 def test_wgangp_is_refused(pairs, tmp_path):

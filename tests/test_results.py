@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, assert_complete, call_in, drawn, ok, pictures, run_in
+from conftest import SIDES, TINY, TINY_TRAIN, assert_complete, call_in, drawn, ok, pictures, run_in
 from PIL import Image
 
+from data.transforms import PREPROCESS
 from models.networks import define_G
+from translator import Translator
 
 TEST = ["test.py", *TINY, "--name", "tiny"]
 
@@ -49,6 +51,81 @@ def test_the_direction_finds_its_network(direction, net, translate, dataset, tra
         fake = (generator(real[None] / 127.5 - 1)[0] + 1) * 127.5
     difference = np.abs(read(folder / "images" / "00_fake.png") - fake.permute(1, 2, 0).numpy())
     assert difference.max() <= 0.51
+
+
+@pytest.fixture(scope="module")
+def backwards(tmp_path_factory) -> tuple[Path, Path]:
+    """Where a run is that was trained from B, grey, to A, in colour; and its pictures."""
+    root = tmp_path_factory.mktemp("backwards")
+    for side, mode in (("A", "RGB"), ("B", "L")):
+        for phase in ("train", "test"):
+            (root / "data" / (phase + side)).mkdir(parents=True)
+            drawn(f"{phase}{side}", (40, 40), mode).save(root / "data" / (phase + side) / "0.png")
+    words = ["--name", "tiny", "--direction", "BtoA", "--input_nc", "1", "--lambda_identity", "0"]
+    ok(call_in(root, "train.py", *TINY_TRAIN, *words, "--dataroot", root / "data"))
+    return root, root / "data"
+
+
+@pytest.mark.parametrize(("direction", "net", "channels"),
+                         [("AtoB", "G_B", (3, 1)), ("BtoA", "G_A", (1, 3))])  # fmt: skip
+def test_a_run_from_b_to_a_translates_both_ways(direction, net, channels, backwards):
+    root, data = backwards
+    side = data / f"test{direction[0]}"
+    done = ok(call_in(root, *TEST, "--dataroot", side, "--direction", direction))
+    assert f"latest_net_{net}.pth" in done.stdout
+    images = root / "results" / "tiny" / "test_latest" / "images"
+    shapes = [read(images / f"0_{label}.png").shape for label in ("real", "fake")]
+    assert [len(shape) for shape in shapes] == [2 if count == 1 else 3 for count in channels]
+    how = {"checkpoints_dir": root / "checkpoints", "gpu_ids": -1, "precision": "fp32"}
+    translate = Translator("tiny", direction=direction, load_size=36, **how)
+    assert np.array_equal(np.asarray(translate(side / "0.png")), read(images / "0_fake.png"))
+
+
+def test_both_ways_at_once_are_those_of_the_training(backwards):
+    root, data = backwards
+    done = ok(call_in(root, *TEST, "--model", "cycle_gan", "--dataroot", data))
+    assert re.search(r" direction: BtoA", done.stdout)
+    images = root / "results" / "tiny" / "test_latest" / "images"
+    assert read(images / "0_real_A.png").ndim == 2  # the grey ones of B
+
+
+def test_a_lone_generator_goes_the_way_it_was_trained(tmp_path):
+    (tmp_path / "data" / "train").mkdir(parents=True)
+    drawn("pair", (80, 40)).save(tmp_path / "data" / "train" / "0.png")
+    words = [
+        "--name",
+        "tiny",
+        "--model",
+        "pix2pix",
+        "--netG",
+        "resnet_6blocks",
+        "--norm",
+        "instance",
+    ]
+    words += ["--direction", "BtoA", "--input_nc", "1", "--dataroot", tmp_path / "data"]
+    ok(call_in(tmp_path, "train.py", *TINY_TRAIN, *words))
+    drawn("one", (40, 40), "L").save(tmp_path / "one.png")
+    words = [*TEST, "--dataroot", tmp_path / "one.png"]
+    done = ok(call_in(tmp_path, *words))
+    assert re.search(r" direction: BtoA", done.stdout)
+    assert read(tmp_path / "results/tiny/test_latest/images/one_fake.png").shape == (32, 32, 3)
+    done = call_in(tmp_path, *words, "--direction", "AtoB")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --direction AtoB: ")
+    assert "latest_net_G.pth goes BtoA only" in done.stderr
+
+
+@pytest.mark.parametrize("preprocess", PREPROCESS)
+def test_the_pages_of_training_show_what_test_writes(preprocess, tmp_path):
+    data, checkpoints = tmp_path / "data", tmp_path / "checkpoints"
+    for side in SIDES:
+        pictures(data / side, 2, (60, 44))
+    words = [*TINY_TRAIN[:-1], "--name", "tiny", "--preprocess", preprocess]
+    ok(call_in(tmp_path, "train.py", *words, "--dataroot", data))
+    ok(call_in(tmp_path, "test.py", "--name", "tiny", "--dataroot", data / "testA", *TINY[-6:]))
+    for i, shown in enumerate(["epoch001_fake_B.png", "epoch001_fake_B_1.png"]):
+        written = read(tmp_path / f"results/tiny/test_latest/images/0{i}_fake.png")
+        assert np.array_equal(written, read(checkpoints / "tiny/web/images" / shown))
 
 
 def test_a_lone_generator_goes_first(call, dataset, trained, tmp_path):
@@ -116,3 +193,24 @@ def test_the_real_command_tests_what_the_real_command_trained(full, dataset):
     assert (full[1] / "test_opt.txt").is_file()
     results = full[1].parents[1] / "results" / "full" / "test_1"
     assert (results / "images" / "00_fake.png").is_file()
+
+
+def test_a_run_that_cannot_be_written_to_translates(translate, dataset, monkeypatch):
+    def refuse(path: Path, text: str) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("util.files.write_text", refuse)
+    done = translate(dataset / "testA")
+    assert "(Permission denied): no test_opt.txt there" in done.stdout
+
+
+def test_without_the_package_for_pages_nothing_is_written(
+    tiny, call, dataset, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("util.packages.find_spec", lambda name: None)
+    done = call(*tiny, "--dataroot", dataset / "testA")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: the page of the results: dominate is not installed; pip install dominate\n"
+    )
+    assert not (tmp_path / "results").exists()

@@ -168,11 +168,19 @@ def test_weights_alone_still_continue(stopped, tmp_path, data):
     assert len(losses(stopped)) == 15  # the ten of before, and those of epoch 2 once more
 
 
+def test_defaults_that_are_typed_change_nothing(stopped, tmp_path):
+    done = ok(go_on(tmp_path, "--epoch", "latest", "--load_iter", "0"))
+    assert done.stdout.startswith("resuming run at epoch 1, iteration 3")
+    assert "from the networks alone" not in done.stdout
+
+
 def test_a_named_epoch_counts_more_than_the_state(stopped, tmp_path):
     ok(go_on(tmp_path, "--save_epoch_freq", "1"))
+    old = (stopped / LATEST).read_bytes()
     done = ok(go_on(tmp_path, "--epoch", "1", "--epoch_count", "2"))
     assert done.stdout.startswith("resuming run at epoch 2, iteration 0")
     assert "from the networks alone" in done.stdout
+    assert (stopped / "replaced_state.pth").read_bytes() == old
 
 
 def test_a_new_run_starts_from_the_networks_of_another(stopped, tmp_path, data):
@@ -212,6 +220,14 @@ def test_numbered_weights_are_pruned_but_never_the_newest(data, tmp_path):
     names = {path.name for path in (tmp_path / "checkpoints" / "run").glob("*_net_G_A.pth")}
     numbers = {"3", "4", "iter_16", "iter_20", "latest"}
     assert names == {f"{number}_net_G_A.pth" for number in numbers}
+
+
+def test_the_clock_adds_no_numbered_weights(data, tmp_path):
+    words = ["--dataroot", data, *TINY, *SHOW, "--n_epochs", "1", "--n_epochs_decay", "0"]
+    words += ["--save_by_iter", "--save_latest_freq", "4", "--save_minutes", "1e-9"]
+    start(tmp_path, "run", *words)
+    names = {path.name for path in (tmp_path / "checkpoints" / "run").glob("iter_*_net_G_A.pth")}
+    assert names == {"iter_4_net_G_A.pth"}
 
 
 def test_the_clock_saves_too(data, tmp_path):

@@ -1,6 +1,5 @@
 """Weights and options of a run, on disk."""
 
-import glob
 import json
 import pickle
 import re
@@ -60,7 +59,7 @@ def prune_weights(folder: Path, keep: float) -> None:
 def weights_in(folder: Path, suffix: str) -> dict[str, Path]:
     """The files ``<suffix>_net_<name>.pth`` in ``folder``, by the name of the network."""
     marker = f"{suffix}_net_"
-    files = sorted(folder.glob(f"{glob.escape(marker)}*.pth"))
+    files = sorted(file for file in folder.glob("*.pth") if file.name.startswith(marker))
     return {file.stem.removeprefix(marker): file for file in files}
 
 

@@ -65,20 +65,26 @@ class ImagePool:
         if self.stored is None:
             self.stored = fakes.new_zeros(self.size + 1, *fakes.shape[1:])
         if isinstance(self.stored, list) or self.stored.shape[1:] != fakes.shape[1:]:
-            return self._query_one(fakes)
+            return self._query_list(fakes)
         row, old, source, write = self.plans[len(fakes)]
         returned = torch.where(old.bool().view(-1, 1, 1, 1), self.stored[row], fakes[source])
         # Numbers that went bad would come back for thousands of steps.
         self.stored.index_copy_(0, row, fakes[write].nan_to_num(0.0, 1.0, -1.0))
         return returned
 
-    def _query_one(self, fake: Tensor) -> Tensor:
-        """`query` for a single picture, where not all have the same size: a list instead."""
+    def _query_list(self, fakes: Tensor) -> Tensor:
+        """`query` where not all stored pictures have one size: a list instead.
+
+        Of several new pictures those are returned themselves whose place holds another size.
+        """
         self.stored = list(self.stored) if isinstance(self.stored, Tensor) else self.stored
-        row, old, _, _ = self.plans[1][:, 0].tolist()
-        returned = self.stored[row][None] if old else fake
-        self.stored[row] = fake[0].nan_to_num(0.0, 1.0, -1.0)
-        return returned
+        returned = []
+        for i, (row, old, source, write) in enumerate(self.plans[len(fakes)].T.tolist()):
+            stored = self.stored[row] if old else fakes[source]
+            fits = len(fakes) == 1 or stored.shape == fakes[i].shape
+            returned.append(stored if fits else fakes[i])
+            self.stored[row] = fakes[write].nan_to_num(0.0, 1.0, -1.0)
+        return torch.stack(returned)
 
     def state_dict(self) -> dict:
         """What `load_state_dict` needs to go on exactly here."""

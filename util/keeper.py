@@ -72,7 +72,7 @@ class Keeper:
         that is complete.
         """
         state, start = None, Progress(epoch=opt.epoch_count)
-        if opt.continue_train and not {"epoch", "load_iter"} & opt.typed.keys():
+        if opt.continue_train and opt.epoch == "latest" and not opt.load_iter:
             state = load_state(self.folder)
         if state is not None:
             self.last_good = _where(self.folder, state)
