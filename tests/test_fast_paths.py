@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import Barrier
 
 import pytest
 import torch
@@ -14,13 +16,17 @@ from hypothesis import strategies as st
 from steps import batch, moved, weights_of, words
 from torch import nn
 
+import util.synchronized
 import util.winograd
 from models import create_model
 from models.networks import define_D, define_G
 from models.networks.layers import Conv2d, ConvTranspose2d, InstanceNorm2d, mirrored
 from options import TrainOptions
+from util.capture import CapturedStep
 from util.compiling import compile_network
+from util.device import precision_name
 from util.runner import Runner
+from util.synchronized import synchronize_batch_norm
 from util.winograd import Winograd, use_winograd
 
 
@@ -246,3 +252,74 @@ def test_a_bias_before_instance_norm_is_stored_and_has_no_effect(kind):
     x = random(2, 4, 12, 12)
     assert layer.bias is not None
     assert torch.allclose(norm(layer(x)), norm(plain(x)), atol=1e-5)
+
+
+class Together:
+    """``n`` threads in place of processes: each one's `all_reduce` gives it the sum of all."""
+
+    def __init__(self, n: int):
+        self.given: list[torch.Tensor] = []
+        self.arrived, self.read = Barrier(n, timeout=60), Barrier(n, self.given.clear, timeout=60)
+
+    def all_reduce(self, x: torch.Tensor) -> None:
+        self.given.append(x.clone())
+        self.arrived.wait()
+        total = sum(self.given)
+        self.read.wait()
+        x.copy_(total)
+
+
+def test_synchronized_batch_norm_does_not_count_who_stands_by(monkeypatch):
+    """Two processes with a picture each and one that stands by, against both pictures in one."""
+    monkeypatch.setattr(util.synchronized, "dist", Together(3))
+    x, goal = random(2, 3, 5, 4).double(), random(2, 3, 5, 4, seed=1).double()
+    plain, *layers = (nn.BatchNorm2d(3).double() for _ in range(4))
+
+    def learn(layer, picture, wanted, share: float) -> torch.Tensor:
+        picture = picture.clone().requires_grad_()
+        (share * (layer(picture) - wanted).square().mean()).backward()
+        return picture.grad
+
+    def learn_together(layer, part: int, share: float) -> torch.Tensor:
+        assert synchronize_batch_norm(layer, torch.tensor(share)) == 1
+        return learn(layer, x[part, None], goal[part, None], share)
+
+    whole = learn(plain, x, goal, 1.0)
+    with ThreadPoolExecutor(3) as pool:
+        parts = list(pool.map(learn_together, layers, (0, 1, 0), (0.5, 0.5, 0.0)))
+    assert torch.allclose(torch.cat(parts[:2]), whole)
+    assert not parts[2].any()
+    for layer in layers:
+        assert torch.allclose(layer.running_mean, plain.running_mean)
+        assert torch.allclose(layer.running_var, plain.running_var)
+    assert torch.allclose(sum(layer.weight.grad for layer in layers), plain.weight.grad)
+
+
+def test_steps_are_captured_as_long_as_pictures_have_one_size(monkeypatch):
+    """Where a pool holds several sizes the host has to look into it, which a graph cannot."""
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: None)
+    on_stream = []
+    monkeypatch.setattr(CapturedStep, "_warm_up", lambda self: on_stream.append(self.model.step()))
+    _, runner = runner_for(**SIZE, pool_size=3)
+    runner._capture(forced=True)
+    assert "one size" in runner.how[-1]
+    for size in (32, 32, 36, 32):
+        data = batch(0, size=size)
+        runner.step({k: v.float() if torch.is_tensor(v) else v for k, v in data.items()})
+    assert len(on_stream) == 2
+
+
+@pytest.mark.parametrize(
+    ("device", "capability", "allowed", "name"),
+    [
+        ("cuda", (8, 0), True, "fp32, but TF32 in convolutions"),
+        ("cuda", (8, 0), False, "fp32"),
+        ("cuda", (7, 5), True, "fp32"),
+        ("cpu", None, True, "fp32"),
+    ],
+)
+def test_fp32_is_called_what_it_is(device, capability, allowed, name, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", allowed)
+    assert precision_name("fp32", torch.device(device)) == name
+    assert precision_name("bf16", torch.device(device)) == "bf16"

@@ -96,10 +96,40 @@ def test_the_first_golden_step_holds(precision, compile_):
     assert torch.allclose(found, reference["losses"][0], rtol=bound)
 
 
-def test_deep_pictures_are_computed_with_all_digits(monkeypatch):
+def test_deep_pictures_are_computed_with_all_digits(monkeypatch, capsys):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     runner_for(**SIZE, input_nc=1, output_nc=1, bit_depth=16)
     assert not torch.backends.cudnn.allow_tf32
+    assert "TF32" not in capsys.readouterr().out
+
+
+def test_running_values_go_back_in_a_captured_step_that_went_bad():
+    model, runner = runner_for(**SIZE, norm="batch", precision="fp32", compile="off")
+    for i in range(WARM_UP + 2):
+        runner.step(pictures(i))
+    before = weights_of(model)
+    bad = pictures(WARM_UP + 2)
+    runner.step({**bad, "A": bad["A"] * float("nan")})
+    assert runner.run_step.graph is not None
+    for name, state in before.items():
+        for key, value in model.networks[name].state_dict().items():
+            assert torch.equal(value, state[key]) or key.endswith("tracked"), (name, key)
+    assert runner.problem() is not None
+    runner.step(pictures(WARM_UP + 3))
+    assert runner.problem() is None
+
+
+def test_pictures_of_several_sizes_are_not_replayed():
+    """A pool holds both sizes from the odd one on; before it the step was captured."""
+    _, runner = runner_for(**SIZE, precision="fp32", compile="off", pool_size=3)
+    for i in range(WARM_UP + 2):
+        runner.step(pictures(i))
+    assert runner.run_step.graph is not None
+    runner.run_step._replay = None  # from now on an error
+    for size in (36, 32, 32):
+        data = batch(size, size=size)
+        runner.step({k: v.float() if torch.is_tensor(v) else v for k, v in data.items()})
+    assert runner.problem() is None
 
 
 def test_one_process_over_nccl_is_the_plain_run(dataset, tmp_path):

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from conftest import TINY, call_in, ok
+from conftest import TINY, call_in, ok, pictures
 from PIL import Image
 from test_resume import RUN, go_on, losses, start
 
@@ -102,6 +102,59 @@ def test_a_learning_rate_that_is_far_too_high_is_found(dataset, tmp_path):
     done = call_in(tmp_path, "train.py", "--name", "run", *words)
     assert done.returncode == 2
     assert "error: " in done.stderr and "--lr" in done.stderr
+
+
+@pytest.fixture
+def normed():
+    """``normed(x, gradient)``: a step; whether it was left out, and the weights after it."""
+    layer = torch.nn.BatchNorm2d(2)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.1, fused=True)
+    guard = Guard({"G": optimizer}, torch.device("cpu"), [layer])
+
+    def step(x: torch.Tensor, gradient: float) -> tuple[bool, dict[str, torch.Tensor]]:
+        guard.begin_step()
+        y = layer(x)
+        layer(x)  # between a translation and its gradient another one may come
+        optimizer.zero_grad()
+        y.mean().backward(torch.tensor(gradient))
+        optimizer.step()
+        kept = {name: value.clone() for name, value in layer.state_dict().items()}
+        del kept["num_batches_tracked"]  # of which nothing depends
+        return guard.newly_left_out() == ["G"], kept
+
+    return step
+
+
+@pytest.mark.parametrize(
+    ("scale", "gradient"),
+    [(math.nan, 1.0), (1.0, math.inf), (1e30, 1.0)],
+    ids=["a picture", "a gradient", "a variance"],
+)
+def test_running_values_go_back_with_an_update_that_is_left_out(scale, gradient, normed):
+    x = torch.randn(2, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    left_out, before = normed(x, 1.0)
+    assert not left_out
+    left_out, after = normed(x * scale, gradient)
+    assert left_out
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    left_out, after = normed(x, 1.0)
+    assert not left_out
+    assert not any(torch.equal(value, after[name]) for name, value in before.items())
+
+
+@pytest.mark.parametrize("allowed", [0, 99])
+def test_states_can_be_saved_after_bad_steps_with_batch_norm(allowed, tmp_path):
+    pictures(tmp_path / "pairs" / "train", 3, size=(80, 40))
+    words = [*RUN, "--model", "pix2pix", "--norm", "batch", "--ema", "0.9", "--lr", "1e30"]
+    words += ["--dataroot", tmp_path / "pairs", "--name", "run", "--skip_nonfinite", allowed]
+    done = call_in(tmp_path, "train.py", *words)
+    assert done.returncode == (0 if allowed else 2)
+    told = (done.stdout + done.stderr).splitlines()
+    told = [line for line in told if line.startswith(("error: ", "warning: "))]
+    assert told and all("G_GAN is nan" in line for line in told)
+    state = load_state(tmp_path / "checkpoints" / "run")
+    assert state["progress"]["total_iters"] == (6 if allowed else 1)
+    refuse_nonfinite(state)
 
 
 def test_a_state_that_is_not_finite_is_not_saved():

@@ -11,8 +11,10 @@ import torch
 from conftest import ROOT, assert_complete, call_in, ok
 from test_datasets import script
 
+from data.transforms import PREPROCESS
 from models import create_model
-from options import TrainOptions
+from options import TestOptions, TrainOptions
+from options.base_options import public
 
 #: As other people's scripts type them: not to be changed.
 COMMANDS = r"""
@@ -71,6 +73,28 @@ def test_the_transcript_is_that_of_these_commands():
     lines = (ROOT / "docs" / "smoke.txt").read_text("utf-8").splitlines()
     found = [shlex.split(line[2:]) for line in lines if line.startswith("$ python t")]
     assert found == [shlex.split(command) for command in COMMANDS]
+
+
+def test_the_transcript_shows_the_options_there_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # no run to remember
+    text = (ROOT / "docs" / "smoke.txt").read_text("utf-8")
+    blocks = re.findall(r"-- Options --+\n(.*?)\n-+ End --", text, re.DOTALL)
+    assert len(blocks) == len(COMMANDS)
+    for command, block in zip(COMMANDS, blocks, strict=True):
+        script, typed = split(command)
+        opt = (TrainOptions if script == "train.py" else TestOptions)().parse(typed)
+        names = re.findall(r"^ *(\w+):", block, re.MULTILINE)
+        assert names == sorted(public(opt)), f"{command}: run scripts/smoke.sh again"
+
+
+def test_the_ways_to_bring_pictures_to_size_are_explained(capsys):
+    with pytest.raises(SystemExit):
+        TrainOptions().parse(["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    rows = (ROOT / "README.md").read_text("utf-8").splitlines()
+    for name, mode in PREPROCESS.items():
+        assert f"{name}: {mode.help}" in told
+        assert any(row.startswith(f"| `{name}` |") for row in rows)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -10,8 +10,9 @@ class CapturedStep:
     """Calls ``model.step()``: the first times as it is, then as a replayed graph.
 
     What a step reads is copied to fixed places first: the inputs, and what `draw` decided; the
-    learning rate is a tensor. Batches of another shape (the last of an epoch) run as they are. The
-    warm-up steps are real steps of the training, on a stream of their own as capture demands.
+    learning rate is a tensor. Batches of another shape (the last of an epoch) run as they are; so
+    do all from the moment when a pool keeps pictures of several sizes. The warm-up steps are real
+    steps of the training, on a stream of their own as capture demands.
     """
 
     def __init__(self, model):
@@ -33,6 +34,8 @@ class CapturedStep:
             self._replay()
 
     def _fits(self) -> bool:
+        if any(isinstance(pool.stored, list) for pool in self.model.pools.values()):
+            return False  # the host picks from it, and a graph has no host
         return all(
             self.model.inputs[name].shape == fixed.shape for name, fixed in self.inputs.items()
         )

@@ -59,6 +59,14 @@ def pick_precision(asked: str, device: torch.device, bit_depth: int = 8) -> str:
     return "bf16" if has_amx else "fp32"
 
 
+def precision_name(precision: str, device: torch.device) -> str:
+    """What a person should know of it: by default PyTorch rounds what goes into convolutions."""
+    if precision != "fp32" or device.type != "cuda" or not torch.backends.cudnn.allow_tf32:
+        return precision
+    has_tf32 = torch.cuda.get_device_capability(device) >= (8, 0)
+    return "fp32, but TF32 in convolutions" if has_tf32 else precision
+
+
 def prepare_process() -> None:
     """Settings of the processor and the C library; to be called before anything is computed.
 

@@ -55,8 +55,10 @@ def cut_to(path: Path, size: int) -> None:
 
 def _to_disk(path: Path) -> None:
     """fsync of a file, or of a folder after a rename; not every system lets folders be opened."""
+    # Windows brings to the disk only what is open for writing.
+    mode = os.O_RDONLY if path.is_dir() else os.O_RDWR
     try:
-        handle = os.open(path, os.O_RDONLY)
+        handle = os.open(path, mode)
     except OSError:
         if path.is_dir():
             return

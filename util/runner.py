@@ -14,7 +14,7 @@ from torch import Tensor
 from util.averages import MARK
 from util.capture import CapturedStep
 from util.compiling import compile_network
-from util.device import device_name, pick_device, pick_precision
+from util.device import device_name, pick_device, pick_precision, precision_name
 from util.gradients import Reducer, flat
 from util.guard import Guard
 from util.processes import here
@@ -34,8 +34,8 @@ class Runner:
         self.model, self.world = model, here()
         self.device = pick_device(opt.gpu_ids, "gpu_ids" in opt.typed, self.world)
         precision = pick_precision(opt.precision, self.device, opt.bit_depth)
-        self.how = [precision, "channels-last"]
-        if self.how[0] == "bf16":
+        self.how = ["channels-last"]
+        if precision == "bf16":
             model.precision = partial(torch.autocast, self.device.type, dtype=torch.bfloat16)
         model.to(self.device, memory_format=torch.channels_last)
         on_gpu = self.device.type == "cuda"
@@ -50,11 +50,13 @@ class Runner:
         self.share, self.reducers = 1.0, []
         if self.world.joined and opt.isTrain:
             self._join(opt)
-        self.guard = Guard(model.optimizers, self.device)  # after the gradients are summed
+        # After the hooks that sum the gradients.
+        self.guard = Guard(model.optimizers, self.device, model.networks.values())
         self.answers_at_once = not on_gpu  # there is no queue of work to wait for
         self.run_step: Callable[[], None] = model.optimize_parameters
         if on_gpu and model.training and opt.capture != "off":
             self._capture(opt.capture == "on")
+        self.how.insert(0, precision_name(precision, self.device))
         missing = ", no GPU here" if opt.gpu_ids and not on_gpu else ""
         print(f"computing on {device_name(self.device)} ({', '.join(self.how)}{missing})")
 
@@ -65,6 +67,7 @@ class Runner:
             self.model.share.fill_(share)
             self.model.stands_by = share == 0
         self.model.set_input(self._placed(batch))
+        self.guard.begin_step()
         self.run_step()
 
     def test(self, batch: dict) -> dict[str, Tensor]:
@@ -153,23 +156,24 @@ class Runner:
             self.how.append("steps not captured: under torchrun only by --capture on")
             return
         self.run_step = CapturedStep(self.model)
-        self.how.append("steps captured")
+        self.how.append("steps captured as long as all pictures have one size")
 
     def _join(self, opt: Namespace) -> None:
         """Begin with the networks of the first process; from now on all learn the same."""
         rank, size = self.world.rank, self.world.size
-        for net in (*self.model.networks.values(), *self.model.averages.values()):
+        networks = self.model.networks.values()
+        for net in (*networks, *self.model.averages.values()):
             for value in net.state_dict().values():
                 dist.broadcast(flat(value), src=0)
         self.reducers = [Reducer(optimizer) for optimizer in self.model.optimizers.values()]
-        self.model.share = torch.ones((), device=self.device)
+        share = self.model.share = torch.ones((), device=self.device)
         if rank > 0:
             for name, pool in self.model.pools.items():
                 pool.random.seed(f"{opt.seed} {name} {rank}")
         if size > 1:
             batches = f"batch size {opt.batch_size} each, {size * opt.batch_size} in all"
             self.how.append(f"{size} processes, {batches}")
-        if size > 1 and sum(map(synchronize_batch_norm, self.model.networks.values())):
+        if size > 1 and sum(synchronize_batch_norm(net, share) for net in networks):
             self.how.append("batch norm synchronized over all of them")
 
     def _tile(self, tile: int, overlap: int) -> None:

@@ -1,6 +1,6 @@
 """Batch norm over the pictures of all processes (Ioffe & Szegedy, 2015, algorithm 1)."""
 
-from types import MethodType
+from functools import partial
 
 import torch
 import torch.distributed as dist
@@ -9,23 +9,24 @@ from torch import Tensor, nn
 from util.precision import full_precision
 
 
-def synchronize_batch_norm(net: nn.Module) -> int:
+def synchronize_batch_norm(net: nn.Module, share: Tensor) -> int:
     """Let all batch norms of ``net`` see the pictures of all processes; return how many there are.
 
-    `torch.nn.SyncBatchNorm` does so on GPUs only.
+    While ``share`` of this process is 0, its pictures count for nothing. `torch.nn.SyncBatchNorm`
+    knows no such thing, and runs on GPUs only.
     """
     layers = [layer for layer in net.modules() if isinstance(layer, nn.BatchNorm2d)]
     for layer in layers:
-        layer.forward = MethodType(_forward, layer)
+        layer.forward = partial(_forward, layer, share)
     return len(layers)
 
 
-def _forward(layer: nn.BatchNorm2d, x: Tensor) -> Tensor:  # (N, C, H, W) → the same
+def _forward(layer: nn.BatchNorm2d, share: Tensor, x: Tensor) -> Tensor:  # (N, C, H, W) → the same
     if not layer.training:
         return nn.BatchNorm2d.forward(layer, x)
     exact = full_precision(x)
     variance, mean = (each.double() for each in torch.var_mean(exact, (0, 2, 3), correction=0))
-    own = torch.full_like(mean[:1], x.numel() // len(mean))
+    own = (share > 0).to(mean.dtype).view(1) * (x.numel() // len(mean))
     sums = _Sum.apply(torch.cat([own * mean, own * (variance + mean.square()), own]))
     first, second, count = sums.split([len(mean), len(mean), 1])
     mean = first / count
