@@ -18,10 +18,11 @@ if [ ! -x "$venv/bin/python" ]; then
     "$python" -m venv "$venv"
 fi
 # The stamp holds what was installed; pip is asked again only when a requirements file changed.
-content="$(cat requirements*.txt scripts/visdom/* scripts/visdom_assets.py)"
+content="$(cat requirements*.txt scripts/visdom/*)"
 if [ "$(cat "$stamp" 2>/dev/null || true)" != "$content" ]; then
     echo "installing $wanted (torch is large: several GB, a few minutes)"
     "$venv/bin/python" -m pip install --disable-pip-version-check --quiet -r "$wanted"
-    "$venv/bin/python" scripts/visdom_assets.py
     printf '%s\n' "$content" > "$stamp"
 fi
+# Not remembered: where npm was missing, or the network, it is tried again.
+"$venv/bin/python" scripts/visdom_assets.py

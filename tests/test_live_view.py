@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import socket
 import subprocess
@@ -18,12 +19,10 @@ from conftest import ROOT, TINY_TRAIN
 from test_pages import CHROMIUM, FLAGS
 
 import util.live_view
+from util import visdom_server
 from util.history import History, Record
 from util.live_view import LiveView
 from util.visdom_server import answers
-
-sys.path.append(str(ROOT / "scripts"))
-from visdom_assets import static_folder
 
 OFTEN = ["--display_id", "1", "--print_freq", "1", "--display_freq", "1"]
 
@@ -181,7 +180,7 @@ def test_five_thousand_messages_all_arrive(view):
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 def test_the_page_shows_curves_pictures_and_text(view, tmp_path):
-    if not (static_folder() / "js" / "jquery.min.js").is_file():
+    if visdom_server.page_lacks():
         pytest.skip("the files of visdom's page are not here: run scripts/visdom_assets.py")
     show(view, range(1, 21))
     view.pictures({name: torch.rand(1, 3, 16, 16) for name in ("real_A", "fake_B", "rec_A")})
@@ -218,3 +217,72 @@ def test_two_hundred_steps_do_not_notice_a_server_that_is_silent(tmp_path):
     assert spent < 0.05 * 200 * 0.1  # a step takes 0.1 s or more, with networks worth showing
     assert len(told) == 1 and "no visdom" in told[0]
     assert made.sent == 0 and made.dropped > 300
+
+
+# --- a visdom of which pip has brought only a part --------------------------------------------
+
+
+def test_a_page_that_will_be_blank_is_told_of_in_one_line(view, monkeypatch, tmp_path):
+    monkeypatch.setattr(util.live_view, "page_lacks", lambda: ["jquery@3.1.1"])
+    show(view, range(1, 2))
+    (line,) = view.told
+    assert line.startswith(f"note: the live page, http://localhost:{view.address['port']}, will")
+    assert "scripts/visdom_assets.py" in line
+    assert line.endswith(str(tmp_path / "web" / "index.html"))
+
+
+def offline(*_):
+    raise OSError("no network")
+
+
+def forever(*_):
+    threading.Event().wait()
+
+
+@pytest.mark.parametrize("download", [offline, forever])
+def test_a_network_that_is_away_neither_stops_nor_holds_the_server(download, monkeypatch):
+    monkeypatch.setattr("visdom.server.build.download_scripts", download)
+    monkeypatch.setattr(visdom_server, "FETCH_SECONDS", 0.2)
+    start = time.monotonic()
+    visdom_server.fetch_page()
+    assert time.monotonic() - start < 5
+
+
+VISDOM = {
+    "__init__.py": "",
+    "server/__init__.py": "",
+    "server/app.py": "tornado_settings = {}",
+    "server/build.py": "def download_scripts():\n    print('fetched')",
+    "server/run_server.py": "def start_server(**_):\n    print('serving')",
+}
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_server_fetches_what_is_missing_and_no_more(whole, tmp_path):
+    wanted = [target for files in visdom_server.PACKAGES.values() for target in files.values()]
+    pages = {f"static/{target}": "" for target in (wanted if whole else wanted[1:])}
+    for name, text in {**VISDOM, **pages}.items():
+        (tmp_path / "visdom" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "visdom" / name).write_text(text)
+    done = subprocess.run(
+        [sys.executable, visdom_server.__file__, "0", str(tmp_path / "environments")],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == (["serving"] if whole else ["fetched", "serving"])
+
+
+def test_setting_up_again_tries_again_to_fetch_the_page(tmp_path):
+    """A Python that only notes what it is asked stands in for the one of the environment."""
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\necho "$@" >> "{tmp_path}/asked"\n')
+    python.chmod(0o755)
+    for _ in range(2):
+        subprocess.run(
+            [ROOT / "scripts" / "setup.sh"], check=True, capture_output=True,
+            env={**os.environ, "VENV": str(tmp_path), "PYTHON": sys.executable},
+        )  # fmt: skip
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert sum("-m pip" in line for line in asked) == 1
+    assert sum("visdom_assets.py" in line for line in asked) == 2

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from argparse import Namespace
+from importlib.machinery import ModuleSpec
+from itertools import count
+from types import ModuleType, SimpleNamespace
+
 import pytest
+import torch
 from conftest import TINY_TRAIN, call_in, ok
 from test_resume import losses
+from test_state import files_no_longer_than
+
+from util.history import Record
+from util.progress import Length
+from util.visualizer import Visualizer
 
 WORDS = [*TINY_TRAIN, "--print_freq", "1", "--display_freq", "2", "--name", "run"]
 
@@ -42,9 +55,102 @@ def test_what_is_not_installed_is_named(flag, package, dataset, tmp_path, monkey
     done = call_in(tmp_path, "train.py", "--dataroot", dataset, *WORDS, f"--{flag}")
     assert done.returncode == 2
     assert f"--{flag}: {package} is not installed" in done.stderr
+    assert not (tmp_path / "checkpoints").exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_neither_is_imported_otherwise(dataset, run, tmp_path):
     (tmp_path / "wandb.py").write_text("raise SystemExit('imported')")
     (tmp_path / "tensorboard.py").write_text("raise SystemExit('imported')")
     ok(run("train.py", "--dataroot", dataset, *WORDS, env={"PYTHONPATH": str(tmp_path)}))
+
+
+# --- no display is worth a run ---------------------------------------------------------------
+
+
+def visualizer(tmp_path, **flags) -> Visualizer:
+    """What a run of the name "run" has that shows nothing but what ``flags`` say."""
+    nothing = {"continue_train": False, "no_html": True, "tensorboard": False, "use_wandb": False}
+    opt = Namespace(**{
+        "checkpoints_dir": tmp_path, "name": "run", "display_id": 0, **nothing, **flags
+    })  # fmt: skip
+    (tmp_path / "run").mkdir(exist_ok=True)
+    return Visualizer(opt, {"name": "run"}, length=Length(1, 9), done=0, epoch=1, sizes=None)
+
+
+def record(i: int) -> Record:
+    return Record(1, i, i, 2e-4, 0.1, 0.0, {"G_A": 1 / i, "D_A": 0.5})
+
+
+@pytest.mark.parametrize("method", ["__init__", "add_scalar", "add_image", "close"])
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("a\nb")])
+def test_a_view_that_fails_is_told_of_once_and_dropped(
+    method, error, tmp_path, monkeypatch, capsys
+):
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr(f"torch.utils.tensorboard.SummaryWriter.{method}", fails)
+    with visualizer(tmp_path, tensorboard=True) as shown:
+        for i in (1, 2):
+            shown.show_losses(record(i))
+            shown.show_pictures([{"fake_B": torch.zeros(1, 3, 8, 8)}])
+    warnings = [line for line in capsys.readouterr().out.splitlines() if "warning" in line]
+    reason = str(error).splitlines()[0]
+    assert warnings == [f"warning: --tensorboard: {reason}; the training goes on without it"]
+    assert len(losses(tmp_path / "run")) == 2
+
+
+def test_a_run_outlives_a_view_that_cannot_be_closed(dataset, tmp_path, monkeypatch):
+    def fails(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("util.other_views.TensorBoardView.close", fails)
+    done = ok(call_in(tmp_path, "train.py", "--dataroot", dataset, *WORDS, "--tensorboard"))
+    assert done.stdout.count("warning: --tensorboard: [Errno 28] No space left on device") == 1
+
+
+def test_a_disk_that_is_full_for_a_moment_leaves_no_half_lines(tmp_path):
+    told: list[str] = []
+    with visualizer(tmp_path) as shown:
+        shown.say = told.append
+        shown.show_losses(record(1))
+        for name in ("loss_log.txt", "losses.jsonl"):
+            with files_no_longer_than(shown.log_sizes()[name] + 20):
+                shown.show_losses(record(2))
+        shown.show_losses(record(3))
+    for line in (tmp_path / "run" / "losses.jsonl").read_text("utf-8").splitlines():
+        json.loads(line)
+    log = (tmp_path / "run" / "loss_log.txt").read_text("utf-8").splitlines()
+    assert set(log[1:]) <= {str(record(i)) for i in (1, 2, 3)}
+    assert log[-1] == str(record(3))
+    assert sum(line.startswith("warning") for line in told) == 1
+
+
+@pytest.fixture
+def wandb_ids(monkeypatch) -> list[str]:
+    """A W&B that is not there; the ids of its runs, in the order in which they began."""
+    numbers, ids = count(1), []
+
+    def init(*, id=None, **_):
+        ids.append(id or f"drawn{next(numbers)}")
+        return SimpleNamespace(id=ids[-1], finish=lambda: None)
+
+    fake = ModuleType("wandb")
+    fake.init, fake.__spec__ = init, ModuleSpec("wandb", None)
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    return ids
+
+
+def test_wandb_goes_on_only_where_the_run_does(wandb_ids, tmp_path):
+    for goes_on in (False, True, False, True):
+        with visualizer(tmp_path, use_wandb=True, continue_train=goes_on):
+            pass
+    assert wandb_ids == ["drawn1", "drawn1", "drawn2", "drawn2"]
+
+
+def test_wandb_is_not_given_the_run_before_the_one_that_goes_on(wandb_ids, tmp_path):
+    for flags in ({"use_wandb": True}, {}, {"use_wandb": True, "continue_train": True}):
+        with visualizer(tmp_path, **flags):
+            pass
+    assert wandb_ids == ["drawn1", "drawn2"]

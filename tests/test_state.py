@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -19,6 +21,7 @@ from test_resume import RUN, go_on, losses
 
 from util import run_state
 from util.files import write_atomically
+from util.history import History, Record
 from util.image_pool import ImagePool
 from util.run_state import LATEST, PREVIOUS, digest, load_state, read_state_file, save_state
 
@@ -232,3 +235,40 @@ def test_a_pool_goes_on_where_it_was_anywhere(size, batches, cut):
             pool.draw(n)
             answers.append(pool.query(pictures))
         assert torch.equal(*answers)
+
+
+# --- the records beside it -------------------------------------------------------------------
+
+
+@contextmanager
+def files_no_longer_than(size: int):
+    """A disk that is full: what goes beyond ``size`` bytes of any file is not written."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_record_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "losses.jsonl"
+    history = History(path)
+    records = [Record(1, i, i, 2e-4, 0.1, 0.0, {"G_A": 1 / i}) for i in (1, 2, 3)]
+    history.add(records[0])
+    size = path.stat().st_size
+    with files_no_longer_than(size + 20), pytest.raises(OSError):
+        history.add(records[1])
+    assert path.stat().st_size == size
+    history.add(records[2])
+    assert History(path, path.stat().st_size).records == [records[0], records[2]]
+
+
+@pytest.mark.parametrize("spoilt", [b'{"epoch": 1, "it', b"", b"[]", b"{}", b"\xff\x00", b"7"])
+def test_a_line_that_is_no_record_is_left_out(spoilt, tmp_path):
+    path = tmp_path / "losses.jsonl"
+    history = History(path)
+    history.add(Record(1, 1, 1, 2e-4, 0.1, 0.0, {"G_A": 0.5}))
+    line = path.read_bytes()
+    path.write_bytes(line + spoilt + b"\n" + line)
+    assert History(path, path.stat().st_size).records == history.records * 2

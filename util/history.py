@@ -1,5 +1,6 @@
 """The numbers of a run: one record for every line of losses, kept in ``losses.jsonl``."""
 
+import contextlib
 import json
 import math
 from dataclasses import asdict, dataclass
@@ -29,6 +30,17 @@ class Record:
         return f"({head}, {rates}) {losses}"
 
 
+def append_line(path: Path, line: str) -> None:
+    """Add a line to the file, or nothing: after half a line the next one would be lost too."""
+    size = path.stat().st_size if path.is_file() else 0
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    except OSError:
+        cut_to(path, size)
+        raise
+
+
 class History:
     """Records, appended to a file as they come; a thinned copy in memory for the curves.
 
@@ -42,13 +54,13 @@ class History:
         self.records: list[Record] = []
         cut_to(path, size)
         if path.is_file():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                self._remember(Record(**json.loads(line)))
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+                with contextlib.suppress(ValueError, TypeError):  # half a line, from a crash
+                    self._remember(Record(**json.loads(line)))
 
     def add(self, record: Record) -> None:
         """Append to the file and to the copy."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(record)) + "\n")
+        append_line(self.path, json.dumps(asdict(record)))
         self._remember(record)
 
     def curves(self) -> dict[str, list[tuple[float, float]]]:

@@ -12,10 +12,14 @@ from torch import Tensor
 
 from util.history import History, Record
 from util.images import to_8_bits
-from util.visdom_server import VisdomServer, should_start
+from util.visdom_server import VisdomServer, page_lacks, should_start
 
 RETRY_SECONDS = 30.0
 TIMEOUT = (1.0, 3.0)  # seconds to connect; seconds between two bytes of an answer
+BLANK = (
+    "note: the live page, {address}, will be blank here: its scripts could not be fetched; run "
+    "scripts/visdom_assets.py, or look at {page}"
+)
 
 
 class LiveView:
@@ -125,7 +129,9 @@ class LiveView:
         if gone and should_start(self.address["server"], port):
             self.server = VisdomServer(port, self.folder)
             if self.server.wait_until_there():
-                self.tell(f"visdom: look at http://localhost:{port}")
+                address, page = f"http://localhost:{port}", self.folder / "web" / "index.html"
+                line = BLANK if page_lacks() else "visdom: look at {address}"
+                self.tell(line.format(address=address, page=page))
         logging.getLogger("visdom").setLevel(logging.CRITICAL)
 
         class Client(visdom.Visdom):

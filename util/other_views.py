@@ -4,16 +4,17 @@ from pathlib import Path
 
 from torch import Tensor
 
+from util.files import write_text
 from util.history import Record
 from util.images import to_8_bits, to_picture
-from util.packages import require
+
+WANDB_ID = "wandb_id.txt"  # in the folder of a run: under which id W&B has it
 
 
 class TensorBoardView:
     """Writes to ``tensorboard/`` in the folder of the run."""
 
     def __init__(self, folder: Path, total_iters: int):
-        require("--tensorboard", "tensorboard")
         from torch.utils.tensorboard import SummaryWriter
 
         # What a run did after the point at which it goes on did not happen.
@@ -39,17 +40,20 @@ class TensorBoardView:
 
 
 class WandbView:
-    """Sends to Weights & Biases, or keeps it in the folder of the run with WANDB_MODE=offline."""
+    """Sends to Weights & Biases, or keeps it in the folder of the run with WANDB_MODE=offline.
+
+    A run whose folder knows its id goes on there; any other gets a new one.
+    """
 
     def __init__(self, folder: Path, options: dict):
-        require("--use_wandb", "wandb")
         import wandb
 
-        self.wandb = wandb
+        self.wandb, kept = wandb, folder / WANDB_ID
         self.run = wandb.init(
-            project="cyclegan", name=options["name"], id=options["name"].replace("/", "_"),
-            config=options, dir=str(folder), resume="allow",
+            project="cyclegan", name=options["name"], config=options, dir=str(folder),
+            id=kept.read_text("utf-8") if kept.is_file() else None, resume="allow",
         )  # fmt: skip
+        write_text(kept, self.run.id)
         self.at = 0
 
     def losses(self, record: Record) -> None:

@@ -1,6 +1,7 @@
 """A visdom server of our own: on this machine only, as long as the training runs.
 
-``python util/visdom_server.py PORT FOLDER`` is what `VisdomServer` starts.
+``python util/visdom_server.py PORT FOLDER`` is what `VisdomServer` starts. What pip installs lacks
+scripts and styles of visdom's page; ``scripts/visdom_assets.py`` puts them in place beforehand.
 """
 
 import os
@@ -9,10 +10,28 @@ import subprocess
 import sys
 import threading
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 LOCAL = ("localhost", "127.0.0.1")
-START_SECONDS = 15.0
+FETCH_SECONDS = 20.0  # that the first start may take longer
+START_SECONDS = 15.0 + FETCH_SECONDS
+#: What the page needs for pictures, curves and text:
+#: npm package → file in the package → file in visdom's static folder
+PACKAGES = {
+    "jquery@3.1.1": {"dist/jquery.min.js": "js/jquery.min.js"},
+    "bootstrap@3.3.7": {
+        "dist/js/bootstrap.min.js": "js/bootstrap.min.js",
+        "dist/css/bootstrap.min.css": "css/bootstrap.min.css",
+        "dist/fonts/glyphicons-halflings-regular.woff2": (
+            "fonts/glyphicons-halflings-regular.woff2"
+        ),
+    },
+    "plotly.js-dist-min@2.11.1": {"plotly.min.js": "js/plotly-plotly.min.js"},
+    "layout-bin-packer@1.4.0": {"dist/layout-bin-packer.js": "js/layout_bin_packer.js"},
+    "react-resizable@1.4.6": {"css/styles.css": "css/react-resizable-styles.css"},
+    "react-grid-layout@0.16.3": {"css/styles.css": "css/react-grid-layout-styles.css"},
+}
 
 
 class VisdomServer:
@@ -64,8 +83,40 @@ def answers(port: int) -> bool:
     return True
 
 
+def static_folder() -> Path:
+    """Where visdom keeps what its page loads."""
+    return Path(find_spec("visdom").origin).parent / "static"
+
+
+def page_lacks() -> list[str]:
+    """The packages of which something is not in place."""
+    static = static_folder()
+    return [
+        package
+        for package, files in PACKAGES.items()
+        if not all((static / target).is_file() for target in files.values())
+    ]
+
+
+def fetch_page() -> None:
+    """Let visdom fetch what its page lacks, for a while; a network that is away does no harm."""
+
+    def fetch() -> None:
+        from visdom.server.build import download_scripts
+
+        try:
+            download_scripts()
+        except Exception as error:  # of several libraries, and none of them matters
+            print(f"not all of visdom's page could be fetched: {error}", flush=True)
+
+    # In a thread, as it would wait for ever for a host that does not answer.
+    thread = threading.Thread(target=fetch, daemon=True)
+    thread.start()
+    thread.join(FETCH_SECONDS)
+
+
 def serve(port: int, folder: str) -> None:
-    """Serve until the parent is gone; without visdom's downloads and without its reloading."""
+    """Serve until the parent is gone, without visdom's reloading."""
     import visdom.server.app
     from visdom.server.run_server import start_server
 
@@ -77,6 +128,8 @@ def serve(port: int, folder: str) -> None:
         os._exit(0)
 
     threading.Thread(target=leave_with_parent, daemon=True).start()
+    if page_lacks():
+        fetch_page()
     visdom.server.app.tornado_settings["autoreload"] = False
     Path(folder).mkdir(parents=True, exist_ok=True)
     start_server(port=port, base_url="", env_path=folder, bind_local=True)

@@ -3,14 +3,16 @@
 import contextlib
 import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 from tqdm import tqdm
 
 from util.files import cut_to
-from util.history import History, Record
+from util.history import History, Record, append_line
+from util.other_views import WANDB_ID, TensorBoardView, WandbView
 from util.progress import Length
 from util.signs import Pairs, warning_signs
 
@@ -44,7 +46,7 @@ class Visualizer:
     ``done`` pictures are behind it, in ``epoch`` and before; a run that goes on keeps the first
     ``sizes`` bytes of its logs (see `log_sizes`), or all of them for None. On a terminal a bar
     shows losses, pictures/s and the time left; elsewhere there are plain lines. What cannot be
-    written is told once: no display is worth a run.
+    written is told once, and so is a live view that fails: no display is worth a run.
     """
 
     def __init__(
@@ -66,13 +68,16 @@ class Visualizer:
             cut_to(self.log, kept.get(LOGS[1], 0))
         else:
             self.history = History(self.folder / LOGS[0])
+            (self.folder / WANDB_ID).unlink(missing_ok=True)  # it names the run before
         total = length.epochs * length.pictures
         self.bar = tqdm(total=total, initial=done, unit=" pictures", disable=None, leave=False)
         self.page = None if opt.no_html else self._open_page(options, epoch, length)
         self.signs: list[str] = []  # seen at the last look
-        self.views = self._open_views(opt, options, done)
+        self.views: dict[str, Any] = {}  # by the flag that asks for it
+        self._open_views(opt, options, done)
         with self._told_when_not_written():
-            self._append(f"================ Training Loss ({time.strftime('%c')}) ================")
+            started = f"================ Training Loss ({time.strftime('%c')}) ================"
+            append_line(self.log, started)
 
     def log_sizes(self) -> dict[str, int]:
         """How far the logs have come, in bytes."""
@@ -91,17 +96,15 @@ class Visualizer:
         """Print a record, log it and draw it."""
         self.say(str(record))
         with self._told_when_not_written():
-            self._append(str(record))
+            append_line(self.log, str(record))
             self.history.add(record)
         losses = {name: f"{value:.3f}" for name, value in record.losses.items()}
         self.bar.set_postfix(losses, refresh=False)
-        for view in self.views:
-            view.losses(record)
+        self._on_views(lambda view: view.losses(record))
 
     def show_pictures(self, samples: list[dict[str, Tensor]]) -> None:
         """Show the fixed set on the live views."""
-        for view in self.views:
-            view.pictures(samples[0])
+        self._on_views(lambda view: view.pictures(samples[0]))
 
     def update_page(self, epoch: int, samples: list[dict[str, Tensor]], pairs: Pairs) -> None:
         """Put the fixed set and the curves on the page; tell of signs that something goes wrong.
@@ -119,10 +122,6 @@ class Visualizer:
             with self._told_when_not_written():
                 self.page.update(epoch, samples, self.history, signs)
 
-    def _append(self, line: str) -> None:
-        with self.log.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-
     @contextlib.contextmanager
     def _told_when_not_written(self) -> Iterator[None]:
         try:
@@ -133,30 +132,40 @@ class Visualizer:
                 self.say(f"warning: {problem}; the training goes on without it")
             self.told.add(error.strerror)
 
+    @contextlib.contextmanager
+    def _dropped_when_it_fails(self, flag: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # whatever it is, the training goes on
+            self.views.pop(flag, None)
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            self.say(f"warning: {flag}: {reason}; the training goes on without it")
+
+    def _on_views(self, show: Callable[[Any], None]) -> None:
+        for flag, view in list(self.views.items()):
+            with self._dropped_when_it_fails(flag):
+                show(view)
+
     def _open_page(self, options: dict, epoch: int, length: Length):
         from util.training_page import TrainingPage
 
         return TrainingPage(self.folder / "web", options, epoch, length)
 
-    def _open_views(self, opt: Namespace, options: dict, done: int) -> list:
+    def _open_views(self, opt: Namespace, options: dict, done: int) -> None:
         """The live views that are asked for; each has ``losses``, ``pictures`` and ``close``."""
-        views: list = []
         if opt.tensorboard:
-            from util.other_views import TensorBoardView
-
-            views.append(TensorBoardView(self.folder, done))
+            with self._dropped_when_it_fails("--tensorboard"):
+                self.views["--tensorboard"] = TensorBoardView(self.folder, done)
         if opt.use_wandb:
-            from util.other_views import WandbView
-
-            views.append(WandbView(self.folder, options))
+            with self._dropped_when_it_fails("--use_wandb"):
+                self.views["--use_wandb"] = WandbView(self.folder, options)
         if opt.display_id > 0:
             from util.live_view import LiveView
 
-            views.append(LiveView(
+            self.views["--display_id"] = LiveView(
                 opt.display_server, opt.display_port, opt.display_env, opt.display_id,
                 opt.display_ncols, history=self.history, folder=self.folder, tell=self.say,
-            ))  # fmt: skip
-        return views
+            )  # fmt: skip
 
     def __enter__(self) -> "Visualizer":
         return self
@@ -166,5 +175,4 @@ class Visualizer:
         if self.page:
             with self._told_when_not_written():
                 self.page.close()
-        for view in self.views:
-            view.close()
+        self._on_views(lambda view: view.close())
