@@ -86,7 +86,7 @@ def draw_pictures(opt: Namespace) -> Path:
 def train(opt: Namespace, extra: list[str]) -> dict:
     """Seconds per picture in the steps after the warm-up, from the program's own log lines.
 
-    Both programs print every step; the mean over the timed steps of each run is one figure. The
+    Both programs print every step; the median of the timed steps of each run is one figure. The
     wall clock of the whole command stands beside it.
     """
     return compare(opt, lambda side: train_once(opt, side, extra))

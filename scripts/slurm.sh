@@ -12,15 +12,13 @@
 #SBATCH --requeue
 #SBATCH --output=%x-%j.log
 # Two minutes before the time is over Slurm sends SIGTERM: the run saves and ends. When the job is
-# put into the queue again it goes on from there.
+# put into the queue again it goes on from there: train.py knows it by its id.
 set -euo pipefail
 cd "${SLURM_SUBMIT_DIR:-$(dirname "$0")/..}"
 torchrun="${TORCHRUN:-${VENV:-.venv}/bin/torchrun}"
-words=("$@")
-[ "${SLURM_RESTART_COUNT:-0}" -eq 0 ] || words+=(--continue_train)
 
 first="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"
 exec srun "$torchrun" \
     --nnodes="$SLURM_JOB_NUM_NODES" --nproc_per_node="${SLURM_GPUS_ON_NODE:-1}" \
     --rdzv_backend=c10d --rdzv_id="$SLURM_JOB_ID" --rdzv_endpoint="$first:29500" \
-    --max_restarts=3 train.py "${words[@]}"
+    --max_restarts=3 train.py "$@"
