@@ -171,9 +171,9 @@ class Batches:
     def _with_it(self, path: str) -> str:
         """Names the whole files that are left out as well: they come with broken ones only."""
         broken = self.broken
-        seen = set().union(*(files for files in self.together if files.isdisjoint(broken)))
-        beside = set().union(*(files for files in self.together if path in files))
-        lost = sorted(beside - seen - broken.keys())
+        beside = set().union(*(files for files in self.together if path in files)) - broken.keys()
+        whole = (files for files in self.together if files & beside and files.isdisjoint(broken))
+        lost = sorted(beside.difference(*whole))
         some = ", ".join(lost[:3]) + (f", … ({len(lost)} files)" if len(lost) > 3 else "")
         return f", and with it {printable(some)}" if lost else ""
 

@@ -142,7 +142,7 @@ def picture_size(path: Path) -> tuple[int, int]:
 def _turns_behind_pixels(path: Path) -> bool:
     """Whether a PNG may say only after its pixels how it is turned, as ExifTool writes it."""
     at, behind = 8, False
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:  # of each part its head only, not what follows
         while file.seek(at) and len(head := file.read(32)) >= 8:
             behind = behind or head[4:8] == b"IDAT"
             if behind and head[4:].startswith(TURNS):

@@ -41,14 +41,16 @@ class TestOptions(BaseOptions):
     }
 
     def resolve(self, args: Sequence[str] | None) -> Namespace:
-        """As `BaseOptions.resolve`, with ``backward``: whether the network of the way back is used.
+        """As `BaseOptions.resolve`; with ``backward``, see `_choose_generator`.
 
         Who learned from pairs and gets single pictures is told so.
         """
         opt = super().resolve(args)
         folder = Path(opt.checkpoints_dir) / opt.name
         trained = load_options(folder)
-        opt.backward = opt.model == "test" and _goes_back(opt, folder, trained)
+        opt.backward = False
+        if opt.model == "test":
+            _choose_generator(opt, folder, trained.get("direction"))
         pairs = trained.get("dataset_mode") == "aligned" and opt.dataroot != os.devnull
         if pairs and "model" not in opt.typed:
             opt.notes.append(
@@ -58,14 +60,9 @@ class TestOptions(BaseOptions):
         return opt
 
     def remembered(self, folder: Path, typed: dict) -> dict:
-        """What training said about the networks.
-
-        Where there are two ways, ``--model test`` goes the one that is asked for.
-        """
+        """What training said about the networks; ``--model test`` goes the way it is asked to."""
         found = load_options(folder)
-        suffix = suffix_of(Namespace(**{"epoch": "latest", "load_iter": 0, **typed}))
-        one_way = typed.get("model", "test") != "test" or "G" in weights_in(folder, suffix)
-        names = (*REMEMBERED, *(["direction"] if one_way else []))
+        names = REMEMBERED if typed.get("model", "test") == "test" else (*REMEMBERED, "direction")
         return {name: found[name] for name in names if name in found}
 
     def finish(self, opt: Namespace, settled: dict) -> None:
@@ -76,15 +73,19 @@ class TestOptions(BaseOptions):
             opt.overlap = min(opt.overlap, opt.tile // 8 * 4)
 
 
-def _goes_back(opt: Namespace, folder: Path, trained: dict) -> bool:
-    """Whether ``--model test`` takes the second generator of the run in ``folder``.
+def _choose_generator(opt: Namespace, folder: Path, trained: str | None) -> None:
+    """Which one ``--model test`` takes: with ``backward`` the second, of the way back.
 
-    Raises `UserError` where it has one only, and that goes the other way.
+    A generator alone goes the way it was ``trained``. Raises `UserError` where another was typed.
     """
-    if opt.model_suffix:
-        return opt.model_suffix == "_B"
-    way = trained.get("direction", opt.direction)
     alone = weights_in(folder, suffix_of(opt)).get("G")
-    if alone and opt.direction != way:
-        raise UserError(f"--direction {opt.direction}: {alone} goes {way} only; leave it out")
-    return opt.direction != trained.get("direction", "AtoB") and not alone
+    if opt.model_suffix:
+        opt.backward = opt.model_suffix == "_B"
+    elif alone is None:
+        opt.backward = opt.direction != (trained or "AtoB")
+    elif trained is not None:
+        if opt.typed.get("direction", trained) != trained:
+            raise UserError(
+                f"--direction {opt.direction}: {alone} goes {trained} only; leave it out"
+            )
+        opt.direction = trained
