@@ -1,4 +1,4 @@
-"""Translate pictures with a trained model, and make a page of the results.
+"""Translate images with a trained model, and make a page of the results.
 
     python test.py --dataroot ./datasets/selfie2anime/testA --name selfie2anime --model test
 
@@ -13,54 +13,54 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from checkpoint.weights import weights_prefix
 from data import create_dataset
+from distributed.context import distributed_session, get_world
+from engine.device import configure_process
+from engine.executor import StepExecutor
+from engine.memory import explain_out_of_memory, report
 from models import create_model
 from options import TestOptions
 from options.base_options import describe
-from util.checkpoint import suffix_of
-from util.device import prepare_process
-from util.errors import polite_errors
+from reporting.html.results_page import ImageSizes, ResultsPage
+from util.errors import report_user_errors
 from util.files import write_text
-from util.memory import report, told_when_full
-from util.packages import require
-from util.processes import here, joined
-from util.results_page import ResultsPage, Sizes
-from util.runner import Runner
+from util.packages import require_packages
 
 
 def test(opt: Namespace) -> None:
-    """Translate the pictures; write them and the page that shows them."""
-    prepare_process()
-    dataset = create_dataset(Namespace(**{**vars(opt), "batch_size": pictures_together(opt)}))
+    """Translate the images; write them and the page that shows them."""
+    configure_process()
+    dataset = create_dataset(Namespace(**{**vars(opt), "batch_size": inference_batch_size(opt)}))
     for note in opt.notes:
         print(note)
     print(describe(opt))
     model = create_model(opt).setup(opt)
-    runner = Runner(model, opt)
+    executor = StepExecutor(model, opt)
     model.train(not opt.eval)
 
-    world = here()
-    quiet = None if world.first else True
-    bar = tqdm(total=len(dataset), unit=" pictures", disable=quiet, leave=False)
+    world = get_world()
+    quiet = None if world.is_main else True
+    bar = tqdm(total=len(dataset), unit=" images", disable=quiet, leave=False)
     there, done = dataset.expected, 0
     sizes = dataset.own_sizes() if opt.keep_size else {}
-    with told_when_full(opt), bar, open_page(opt, model.translations(), sizes) as page:
-        for batch in dataset.in_turn():
+    with explain_out_of_memory(opt), bar, open_page(opt, model.translations(), sizes) as page:
+        for batch in dataset.iter_sharded():
             if "A" not in batch:  # another process has it
                 page.pass_over(model.sources_in(batch))
                 continue
-            page.add(runner.test(batch), model.get_image_paths())
+            page.add(executor.test(batch), model.get_image_paths())
             bar.update(world.size * len(batch["A"]))
             done += len(batch["A"])
-    (done,) = world.total([done])
+    (done,) = world.all_reduce_sum([done])
     broken = set(chain.from_iterable(world.gather(list(dataset.broken))))
-    if world.first:
+    if world.is_main:
         text = f"{done:.0f} of {there} images written to {page.index}"
         print(summary(opt, text, len(dataset) < len(dataset.dataset), len(broken)))
-        with told_when_read_only(model.folder):
+        with tolerate_read_only(model.folder):
             write_text(model.folder / "test_opt.txt", describe(opt) + "\n")
     if opt.report_memory:
-        print(report(model, runner.device))
+        print(report(model, executor.device))
 
 
 def summary(opt: Namespace, text: str, limited: bool, broken: int) -> str:
@@ -74,7 +74,7 @@ def summary(opt: Namespace, text: str, limited: bool, broken: int) -> str:
 
 
 @contextlib.contextmanager
-def told_when_read_only(folder: Path) -> Iterator[None]:
+def tolerate_read_only(folder: Path) -> Iterator[None]:
     """The run may be somebody else's: that its options cannot be noted there harms no result."""
     try:
         yield
@@ -82,17 +82,17 @@ def told_when_read_only(folder: Path) -> Iterator[None]:
         print(f"note: {folder} cannot be written to ({error.strerror}): no test_opt.txt there")
 
 
-def pictures_together(opt: Namespace) -> int:
-    """How many pictures of a size to translate at once, where it does not change the results."""
+def inference_batch_size(opt: Namespace) -> int:
+    """How many images of a size to translate at once, where it does not change the results."""
     if "batch_size" in opt.typed or opt.tile or (opt.norm == "batch" and not opt.eval):
         return opt.batch_size
     return 4
 
 
-def open_page(opt: Namespace, pairs: dict[str, str], sizes: Sizes) -> ResultsPage:
-    """The page for the weights and the pictures that ``opt`` names; ``sizes`` are to be kept."""
-    require("the page of the results", "dominate")
-    epoch = suffix_of(opt)
+def open_page(opt: Namespace, pairs: dict[str, str], sizes: ImageSizes) -> ResultsPage:
+    """The page for the weights and the images that ``opt`` names; ``sizes`` are to be kept."""
+    require_packages("the page of the results", "dominate")
+    epoch = weights_prefix(opt)
     root = Path(opt.dataroot)
     return ResultsPage(
         Path(opt.results_dir) / opt.name / f"{opt.phase}_{epoch}",
@@ -108,5 +108,5 @@ def open_page(opt: Namespace, pairs: dict[str, str], sizes: Sizes) -> ResultsPag
 
 
 if __name__ == "__main__":
-    with polite_errors(), joined():
+    with report_user_errors(), distributed_session():
         test(TestOptions().parse())

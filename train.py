@@ -1,4 +1,4 @@
-"""Train a model on two folders of pictures.
+"""Train a model on two folders of images.
 
     python train.py --dataroot ./datasets/selfie2anime --name selfie2anime --model cycle_gan
     python train.py --name selfie2anime --continue_train        # goes on where it stopped
@@ -9,37 +9,37 @@
 
 from argparse import Namespace
 
+from distributed.context import distributed_session
+from engine.device import configure_process
+from engine.memory import explain_out_of_memory, report
 from options import TrainOptions
-from training import Run, locked
-from util.device import prepare_process
-from util.errors import polite_errors
-from util.memory import report, told_when_full
-from util.processes import joined
+from training.trainer import Trainer, locked
+from util.errors import report_user_errors
 
 
 def train(opt: Namespace) -> None:
     """The story of a run: for every epoch, for every batch, one step; and now and then a look."""
-    prepare_process()
-    with told_when_full(opt), locked(opt), Run(opt) as run:
-        for _ in run.epochs():
-            for batch in run.batches():
-                run.step(batch)
-                if run.progress.passed(opt.print_freq):
-                    run.show_losses()
-                if run.progress.passed(opt.display_freq):
-                    run.show_pictures()
-                if run.progress.passed(opt.update_html_freq):
-                    run.update_page()
-                if run.progress.passed(opt.save_latest_freq) or run.save_is_due:
-                    run.save_latest()
-                if run.stop.received:
-                    run.leave()
-            run.end_epoch()
-        run.tell_of_broken_pictures()
+    configure_process()
+    with explain_out_of_memory(opt), locked(opt), Trainer(opt) as trainer:
+        for _ in trainer.epochs():
+            for batch in trainer.batches():
+                trainer.step(batch)
+                if trainer.progress.passed(opt.print_freq):
+                    trainer.show_losses()
+                if trainer.progress.passed(opt.display_freq):
+                    trainer.show_images()
+                if trainer.progress.passed(opt.update_html_freq):
+                    trainer.update_page()
+                if trainer.progress.passed(opt.save_latest_freq) or trainer.save_is_due:
+                    trainer.save_latest()
+                if trainer.stop.received:
+                    trainer.save_and_exit()
+            trainer.end_epoch()
+        trainer.report_broken_images()
     if opt.report_memory:
-        print(report(run.model, run.runner.device))
+        print(report(trainer.model, trainer.executor.device))
 
 
 if __name__ == "__main__":
-    with polite_errors(), joined():
+    with report_user_errors(), distributed_session():
         train(TrainOptions().parse())

@@ -1,11 +1,11 @@
-"""Pictures through a trained generator, from Python.
+"""Images through a trained generator, from Python.
 
     from translator import Translator
 
     translate = Translator("selfie2anime")
     translate("photo.jpg").save("anime.png")
 
-The same pictures as `python test.py --model test --name selfie2anime --dataroot photo.jpg`.
+The same images as `python test.py --model test --name selfie2anime --dataroot photo.jpg`.
 """
 
 import contextlib
@@ -16,14 +16,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from data.pictures import as_seen, read_picture
-from data.reader import channels_to_translate
-from data.transforms import cut, draw, preprocess_of, scale, to_range
+from data.image_io import read_image, to_rgb_or_gray
+from data.image_reader import generator_input_channels
+from data.transforms import crop_and_flip, get_params, get_preprocess, normalize, scale
+from engine.device import configure_process
+from engine.executor import StepExecutor
 from models import create_model
 from options import TestOptions
-from util.device import prepare_process
-from util.images import TO_LEVELS, in_size, to_picture
-from util.runner import Runner
+from util.images import QUANTIZERS, resize_tensor, to_pil
 
 
 class Translator:
@@ -34,33 +34,33 @@ class Translator:
     """
 
     def __init__(self, name: str, **options):
-        prepare_process()
+        configure_process()
         words = ["--name", name, "--dataroot", os.devnull, "--model", "test"]
         for flag, value in options.items():
             words += [f"--{flag}"] if value is True else [f"--{flag}", str(value)]
         self.opt = TestOptions().resolve(words)
         with contextlib.redirect_stdout(io.StringIO()):
             self.model = create_model(self.opt).setup(self.opt)
-            self.runner = Runner(self.model, self.opt)
+            self.executor = StepExecutor(self.model, self.opt)
         self.model.train(not self.opt.eval)
 
-    def __call__(self, picture: str | Path | Image.Image) -> Image.Image:
-        """The translation, 8 bits a channel; with ``bit_depth=16`` grey, mode ``I;16``."""
+    def __call__(self, image: str | Path | Image.Image) -> Image.Image:
+        """The translation, 8 bits a channel; with ``bit_depth=16`` gray, mode ``I;16``."""
         opt = self.opt
-        if isinstance(picture, Image.Image):
-            seen = as_seen(picture, opt.bit_depth)
+        if isinstance(image, Image.Image):
+            seen = to_rgb_or_gray(image, opt.bit_depth)
         else:
-            seen = read_picture(Path(picture), opt.bit_depth)
-        mode = preprocess_of(opt.preprocess, opt.keep_size)
+            seen = read_image(Path(image), opt.bit_depth)
+        mode = get_preprocess(opt.preprocess, opt.keep_size)
         pixels = scale(
             seen, preprocess=opt.preprocess, load_size=opt.load_size, crop_size=opt.crop_size,
-            grayscale=channels_to_translate(opt) == 1,
+            grayscale=generator_input_channels(opt) == 1,
         )  # fmt: skip
         crop_size = opt.crop_size if mode.crops else None
-        # Where there is something to cut, as from the first picture of a folder.
-        chance = draw(pixels.shape[1::-1], random.Random(f"{opt.seed} 0 0"),
+        # Where there is something to cut, as from the first image of a folder.
+        chance = get_params(pixels.shape[1::-1], random.Random(f"{opt.seed} 0 0"),
                       crop_size=crop_size, flips=not opt.no_flip)  # fmt: skip
-        real = to_range(cut(pixels, chance, crop_size))
-        fake = self.runner.test({"A": real[None], "A_paths": [""]})["fake"][0]
-        fake = in_size(fake, seen.size) if opt.keep_size else fake
-        return to_picture(TO_LEVELS[opt.bit_depth](fake))
+        real = normalize(crop_and_flip(pixels, chance, crop_size))
+        fake = self.executor.test({"A": real[None], "A_paths": [""]})["fake"][0]
+        fake = resize_tensor(fake, seen.size) if opt.keep_size else fake
+        return to_pil(QUANTIZERS[opt.bit_depth](fake))

@@ -1,11 +1,11 @@
-"""Pictures on disk → batches: the same ones for the same seed, from any point of a run."""
+"""Images on disk → batches: the same ones for the same seed, from any point of a run."""
 
 import math
 from argparse import Namespace
 
 from data.aligned_dataset import AlignedDataset
-from data.batches import Batches
 from data.colorization_dataset import ColorizationDataset
+from data.loader import ImageLoader
 from data.single_dataset import SingleDataset
 from data.unaligned_dataset import UnalignedDataset
 
@@ -17,19 +17,19 @@ DATASETS = {
 }
 
 
-def create_dataset(opt: Namespace) -> Batches:
-    """The pictures under ``opt.dataroot`` as an iterable of batches; ``len`` is their number.
+def create_dataset(opt: Namespace) -> ImageLoader:
+    """The images under ``opt.dataroot`` as an iterable of batches; ``len`` is their number.
 
     A batch is a dictionary: ``A`` and/or ``B``, float tensors (N, C, H, W) in [-1, 1], and
     ``A_paths``/``B_paths``, lists of N file names. Raises `UserError` for folders that are missing
-    or empty and pictures that do not fit the options.
+    or empty and images that do not fit the options.
     """
     limit = math.inf if opt.isTrain else opt.num_test
-    return Batches(DATASETS[opt.dataset_mode](opt), opt, limit)
+    return ImageLoader(DATASETS[opt.dataset_mode](opt), opt, limit)
 
 
-def create_samples(opt: Namespace, count: int) -> Batches:
-    """The first ``count`` pictures as ``test.py`` sees them: the fixed set shown while training.
+def create_samples(opt: Namespace, count: int) -> ImageLoader:
+    """The first ``count`` images as ``test.py`` sees them: the fixed set shown while training.
 
     They come from the test folders where there are some, so that they were not trained on.
     """
@@ -41,4 +41,4 @@ def create_samples(opt: Namespace, count: int) -> Batches:
     dataset = DATASETS[opt.dataset_mode]
     phase = "test" if dataset.has_phase(opt, "test") else opt.phase
     sample_opt = Namespace(**{**vars(opt), **changed, "phase": phase})
-    return Batches(dataset(sample_opt), sample_opt)
+    return ImageLoader(dataset(sample_opt), sample_opt)

@@ -1,38 +1,37 @@
-"""Pictures in pairs: each file holds A on its left half and B on its right."""
+"""Images in pairs: each file holds A on its left half and B on its right."""
 
 import random
 from argparse import Namespace
 from pathlib import Path
 
-from data.pictures import list_pictures
-from data.reader import PictureReader, channels_of_sides, find_pictures
+from data.image_io import list_images
+from data.image_reader import ImageReader, find_images, side_channels
 
 
 class AlignedDataset:
-    """``<dataroot>/<phase>``: both halves of a picture are cut out and mirrored alike."""
+    """``<dataroot>/<phase>``: both halves of an image are cut out and reflect_pad alike."""
 
     def __init__(self, opt: Namespace):
         folder = Path(opt.dataroot) / opt.phase
-        files = find_pictures(
-            folder, f"--dataroot must name a folder that holds {opt.phase} with pictures A|B"
+        files = find_images(
+            folder, f"--dataroot must name a folder that holds {opt.phase} with images A|B"
         )
         self.A, self.B = (
-            PictureReader(files, nc, opt, half=half)
-            for half, nc in enumerate(channels_of_sides(opt))
+            ImageReader(files, nc, opt, half=half) for half, nc in enumerate(side_channels(opt))
         )
         self.readers = (self.A, self.B)
 
     @staticmethod
     def has_phase(opt: Namespace, phase: str) -> bool:
-        """Whether there are pictures for ``phase``."""
+        """Whether there are images for ``phase``."""
         folder = Path(opt.dataroot) / phase
-        return folder.is_dir() and bool(list_pictures(folder))
+        return folder.is_dir() and bool(list_images(folder))
 
     def __len__(self) -> int:
         return len(self.A)
 
     def size(self, index: int) -> tuple:
-        """The size of the pictures in item ``index``."""
+        """The size of the images in item ``index``."""
         return self.A.size(index)
 
     def paths(self, index: int) -> dict[str, str]:

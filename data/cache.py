@@ -1,4 +1,4 @@
-"""Decoded and scaled pictures in memory, shared by all worker processes."""
+"""Decoded and scaled images in memory, shared by all worker processes."""
 
 import mmap
 from collections.abc import Sequence
@@ -8,8 +8,8 @@ import numpy as np
 Size = tuple[int, int]  # width, height in pixels
 
 
-class PictureCache:
-    """A place for the pixels of every picture, filled as they are read for the first time.
+class ImageCache:
+    """A place for the pixels of every image, filled as they are read for the first time.
 
     The memory is anonymous and shared: workers made by fork see what any of them has stored. A
     process that was not made by fork gets a cache without places, which never holds anything.
@@ -25,13 +25,13 @@ class PictureCache:
         self.is_stored = np.frombuffer(mmap.mmap(-1, max(1, len(sizes))), np.bool_)
 
     def get(self, index: int) -> np.ndarray | None:
-        """The pixels of a picture, (H, W) or (H, W, 3), if they are there."""
+        """The pixels of an image, (H, W) or (H, W, 3), if they are there."""
         if self.is_stored is None or not self.is_stored[index]:
             return None
         return self._place(index)
 
     def put(self, index: int, pixels: np.ndarray) -> None:
-        """Store the pixels of a picture; the mark comes last, so that nobody reads half of them."""
+        """Store the pixels of an image; the mark comes last, so that nobody reads half of them."""
         if self.is_stored is not None and pixels.shape == self.shapes[index]:
             self._place(index)[:] = pixels
             self.is_stored[index] = True

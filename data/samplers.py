@@ -1,4 +1,4 @@
-"""Which pictures come when, and which process takes them."""
+"""Which images come when, and which process takes them."""
 
 import random
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from itertools import accumulate
 
 from torch.utils.data import Sampler
 
-from util.processes import here, portions
+from distributed.context import get_world, split_evenly
 
 Key = tuple[int, int]  # epoch, index
 
@@ -15,7 +15,7 @@ class EpochSampler(Sampler[list[Key]]):
     """The keys of an epoch that this process takes, in parcels of so many batches.
 
     All processes together take every index once, in the order in which one alone would with
-    batches as large as theirs together. Where the last pictures are fewer than the processes,
+    batches as large as theirs together. Where the last images are fewer than the processes,
     those that have none left stand by with one of the others', which does not count.
     """
 
@@ -23,7 +23,7 @@ class EpochSampler(Sampler[list[Key]]):
         self.n, self.batch_size, self.parcel = n, batch_size, parcel * batch_size
         self.seed, self.shuffle = seed, shuffle
         self.epoch, self.start = 1, 0
-        self.world = here()
+        self.world = get_world()
 
     def order(self) -> list[int]:
         """All indices in the order of this epoch."""
@@ -40,7 +40,7 @@ class EpochSampler(Sampler[list[Key]]):
         own = [index for i, index in enumerate(indices[:whole])
                if i // self.batch_size % size == rank]  # fmt: skip
         rest = indices[whole:]
-        ends = [0, *accumulate(portions(len(rest), size))]
+        ends = [0, *accumulate(split_evenly(len(rest), size))]
         return own + (rest[ends[rank] : ends[rank + 1]] or rest[:1])
 
     def __iter__(self) -> Iterator[list[Key]]:
@@ -53,7 +53,7 @@ class EpochSampler(Sampler[list[Key]]):
 
 
 class SizeSampler(Sampler[list[Key]]):
-    """Every index once, in order, in batches of equal size: ``sizes`` are those of the pictures.
+    """Every index once, in order, in batches of equal size: ``sizes`` are those of the images.
 
     ``batches`` are those of all processes, which take turns.
     """
@@ -70,7 +70,7 @@ class SizeSampler(Sampler[list[Key]]):
 
     def own(self) -> list[list[Key]]:
         """The batches of this process."""
-        world = here()
+        world = get_world()
         return self.batches[world.rank :: world.size]
 
     def __iter__(self) -> Iterator[list[Key]]:

@@ -1,23 +1,23 @@
-"""A folder of pictures, or one picture, to be translated."""
+"""A folder of images, or one image, to be translated."""
 
 import random
 from argparse import Namespace
 from pathlib import Path
 
-from data.reader import PictureReader, channels_to_translate, find_pictures
+from data.image_reader import ImageReader, find_images, generator_input_channels
 
 
 class SingleDataset:
-    """The pictures in ``dataroot`` itself, which may also be a single file; each is an ``A``."""
+    """The images in ``dataroot`` itself, which may also be a single file; each is an ``A``."""
 
     def __init__(self, opt: Namespace):
         root = Path(opt.dataroot)
         if root.is_file():
             paths = [root]
         else:
-            remedy = "--dataroot must name a folder of pictures or one picture"
-            paths = find_pictures(root, remedy)
-        self.A = PictureReader(paths, channels_to_translate(opt), opt)
+            remedy = "--dataroot must name a folder of images or one image"
+            paths = find_images(root, remedy)
+        self.A = ImageReader(paths, generator_input_channels(opt), opt)
         self.readers = (self.A,)
 
     @staticmethod
@@ -29,7 +29,7 @@ class SingleDataset:
         return len(self.A)
 
     def size(self, index: int) -> tuple:
-        """The size of the picture in item ``index``."""
+        """The size of the image in item ``index``."""
         return self.A.size(index)
 
     def paths(self, index: int) -> dict[str, str]:

@@ -1,38 +1,38 @@
-"""Two folders of pictures that have nothing to do with each other one by one."""
+"""Two folders of images that have nothing to do with each other one by one."""
 
 import random
 from argparse import Namespace
 from pathlib import Path
 
-from data.pictures import list_pictures
-from data.reader import PictureReader, channels_of_sides, find_pictures
+from data.image_io import list_images
+from data.image_reader import ImageReader, find_images, side_channels
 
 
 class UnalignedDataset:
-    """``<dataroot>/<phase>A`` and ``…B``: picture A in order, with a picture B drawn at random.
+    """``<dataroot>/<phase>A`` and ``…B``: image A in order, with an image B draw_image at random.
 
-    As many items as the larger folder has pictures; the smaller one starts again from its
+    As many items as the larger folder has images; the smaller one starts again from its
     beginning. With ``serial_batches`` B goes in order too.
     """
 
     def __init__(self, opt: Namespace):
         self.A, self.B = (
-            PictureReader(_pictures(opt, side), nc, opt)
-            for side, nc in zip("AB", channels_of_sides(opt), strict=True)
+            ImageReader(_images(opt, side), nc, opt)
+            for side, nc in zip("AB", side_channels(opt), strict=True)
         )
         self.readers = (self.A, self.B)
         self.serial = opt.serial_batches
 
     @staticmethod
     def has_phase(opt: Namespace, phase: str) -> bool:
-        """Whether there are pictures for ``phase``."""
-        return all(list_pictures(Path(opt.dataroot) / f"{phase}{side}") for side in "AB")
+        """Whether there are images for ``phase``."""
+        return all(list_images(Path(opt.dataroot) / f"{phase}{side}") for side in "AB")
 
     def __len__(self) -> int:
         return max(len(self.A), len(self.B))
 
     def size(self, index: int) -> tuple:
-        """The sizes of the pictures in item ``index``, which must be in order."""
+        """The sizes of the images in item ``index``, which must be in order."""
         return self.A.size(index % len(self.A)), self.B.size(index % len(self.B))
 
     def paths(self, index: int) -> dict[str, str]:
@@ -49,10 +49,10 @@ class UnalignedDataset:
         return {"A": A, "B": B, "A_paths": A_path, "B_paths": B_path}
 
 
-def _pictures(opt: Namespace, side: str) -> list[Path]:
+def _images(opt: Namespace, side: str) -> list[Path]:
     names = f"{opt.phase}A and {opt.phase}B"
     remedy = f"--dataroot must name a folder that holds {names}" + _found(Path(opt.dataroot))
-    return find_pictures(Path(opt.dataroot) / f"{opt.phase}{side}", remedy)
+    return find_images(Path(opt.dataroot) / f"{opt.phase}{side}", remedy)
 
 
 def _found(root: Path) -> str:

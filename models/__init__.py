@@ -1,4 +1,4 @@
-"""Networks and objectives: *what* is computed. How it runs is `util.runner`'s business."""
+"""Networks and objectives: *what* is computed. How it runs is `engine.executor`'s business."""
 
 from argparse import Namespace
 from pkgutil import resolve_name
@@ -6,7 +6,7 @@ from pkgutil import resolve_name
 import torch
 
 from models.base_model import BaseModel
-from models.networks.resnet import recompute_blocks
+from models.networks.resnet import checkpoint_blocks
 
 
 def _in(where: str) -> type[BaseModel]:
@@ -24,10 +24,10 @@ MODELS = {
 
 
 def create_model(opt: Namespace) -> BaseModel:
-    """The model that ``opt.model`` names, on the CPU, its fresh weights drawn from ``opt.seed``."""
+    """The model that ``opt.model`` names, on the CPU, its fresh weights draw_image from ``opt.seed``."""
     torch.manual_seed(opt.seed)
     model = MODELS[opt.model](opt)
     if opt.isTrain and opt.grad_checkpoint:
         for net in model.networks.values():
-            recompute_blocks(net)
+            checkpoint_blocks(net)
     return model

@@ -1,4 +1,4 @@
-"""What every model has: networks, losses and pictures by name, and one way to take a step."""
+"""What every model has: networks, losses and images by name, and one way to take a step."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import Tensor
 
+from models.ema import update_ema
 from models.losses import GAN_LOSSES
 from models.saved_model import SavedModel
-from util.averages import follow
 from util.flags import Flag
 
 
@@ -28,31 +28,31 @@ class BaseModel(SavedModel):
     dataset_modes: tuple[str, ...] = ()  # the data it can be fed
     gan_modes: tuple[str, ...] = tuple(GAN_LOSSES)  # the objectives it can be trained with
     directions: tuple[str, ...] = ("AtoB", "BtoA")  # the ways it can translate
-    channels: dict[str, tuple[int, ...]] = {"input_nc": (1, 3), "output_nc": (1, 3)}  # grey, colour
-    sources: dict[str, str] = {}  # picture in ``visuals`` → the input it is made from
+    channels: dict[str, tuple[int, ...]] = {"input_nc": (1, 3), "output_nc": (1, 3)}  # gray, color
+    sources: dict[str, str] = {}  # image in ``visuals`` → the input it is made from
     trainable = True
-    differentiates_twice = False  # a loss contains gradients, which compilers do not support
+    needs_double_backward = False  # a loss contains gradients, which compilers do not support
 
     def __init__(self, opt: Namespace):
         super().__init__(opt)
         self.direction = opt.direction
         self.inputs: dict[str, Tensor] = {}  # the current batch, (N, C, H, W) in [-1, 1]
         self.losses: dict[str, Tensor] = {}  # scalars of the last step, on the device
-        self.visuals: dict[str, Tensor] = {}  # pictures of the last step or test, (N, C, H, W)
+        self.visuals: dict[str, Tensor] = {}  # images of the last step or test, (N, C, H, W)
         self.paths: dict[str, list[str]] = {}  # the files they came from
-        # Set by the runner: the number format, and what this process's part of a batch weighs.
+        # Set by the executor: the number format, and what this process's part of a batch weighs.
         self.precision: Callable[[], AbstractContextManager] = nullcontext
-        self.share: Tensor | None = None
-        self.stands_by = False  # it weighs nothing
+        self.loss_weight: Tensor | None = None
+        self.is_padding_step = False  # it weighs nothing
 
     # --- what a subclass says -----------------------------------------------------------------
 
     def forward(self) -> None:
-        """Translate the current input and put the pictures into ``visuals``."""
+        """Translate the current input and put the images into ``visuals``."""
         raise NotImplementedError
 
     def step(self) -> None:
-        """One training step on the current input, everything random in it already drawn."""
+        """One training step on the current input, everything random in it already draw_image."""
         raise NotImplementedError
 
     # --- what all of them do ------------------------------------------------------------------
@@ -63,7 +63,10 @@ class BaseModel(SavedModel):
         A model that takes other batches has its own.
         """
         first, second = ("A", "B") if self.direction == "AtoB" else ("B", "A")
-        self.inputs = {"real_A": self.place(batch[first]), "real_B": self.place(batch[second])}
+        self.inputs = {
+            "real_A": self.to_device(batch[first]),
+            "real_B": self.to_device(batch[second]),
+        }
         self.paths = self.paths_in(batch)
 
     def paths_in(self, batch: dict) -> dict[str, list[str]]:
@@ -74,10 +77,10 @@ class BaseModel(SavedModel):
         }  # fmt: skip
 
     @contextmanager
-    def averaged(self) -> Iterator[None]:
+    def use_ema(self) -> Iterator[None]:
         """Inside, the averages stand in for their networks."""
         networks = self.networks
-        self.networks = networks | self.averages
+        self.networks = networks | self.ema_networks
         try:
             yield
         finally:
@@ -87,19 +90,19 @@ class BaseModel(SavedModel):
         """Adam for the weights of the networks ``owned``; `update` knows it as ``name``."""
         weights = [weight for net in owned for weight in self.networks[net].parameters()]
         self.optimizers[name] = torch.optim.Adam(weights, lr=lr, betas=(beta1, 0.999))
-        self.owned[name] = owned
+        self.optimizer_networks[name] = owned
 
     def optimize_parameters(self) -> None:
         """One training step on the current input."""
-        self.draw()
+        self.plan_pools()
         self.step()
 
-    def draw(self) -> None:
+    def plan_pools(self) -> None:
         """Decide all that is random in the next step; what weighs nothing leaves no traces."""
-        pictures = next(iter(self.inputs.values()))
+        images = next(iter(self.inputs.values()))
         for pool in self.pools.values():
-            decide = pool.let_pass if self.stands_by else pool.draw
-            decide(len(pictures), pictures.device)
+            decide = pool.plan_passthrough if self.is_padding_step else pool.plan
+            decide(len(images), images.device)
 
     def update(self, name: str, *losses: Callable[[], Tensor]) -> None:
         """Move one optimizer's weights down the gradient of the sum; all others stand still.
@@ -108,15 +111,15 @@ class BaseModel(SavedModel):
         gradient is multiplied by ``share``, where there is one.
         """
         for net, module in self.networks.items():
-            module.requires_grad_(net in self.owned[name])
+            module.requires_grad_(net in self.optimizer_networks[name])
         self.optimizers[name].zero_grad(set_to_none=True)
         for loss in losses:
             with self.precision():
                 value = loss()
-            value.backward(self.share)
+            value.backward(self.loss_weight)
         self.optimizers[name].step()
-        for net in self.averages.keys() & set(self.owned[name]):
-            follow(self.averages[net], self.networks[net], self.decay)
+        for net in self.ema_networks.keys() & set(self.optimizer_networks[name]):
+            update_ema(self.ema_networks[net], self.networks[net], self.ema_decay)
 
     def set_learning_rate(self, rate: float) -> None:
         """The rate of every optimizer from the next step on."""
@@ -141,7 +144,7 @@ class BaseModel(SavedModel):
         return dict(zip(self.losses, values, strict=True))
 
     def get_current_visuals(self) -> dict[str, Tensor]:
-        """The pictures of the last step or test by name, (N, C, H, W) in [-1, 1], detached.
+        """The images of the last step or test by name, (N, C, H, W) in [-1, 1], detached.
 
         Those made from the same input stand together, as in ``sources``.
         """
@@ -149,7 +152,7 @@ class BaseModel(SavedModel):
         return {name: self.visuals[name].detach() for name in names}
 
     def get_image_paths(self) -> dict[str, list[str]]:
-        """The file that each picture of `get_current_visuals` is made from."""
+        """The file that each image of `get_current_visuals` is made from."""
         return {label: self.paths[self.sources[label]] for label in self.visuals}
 
     def sources_in(self, batch: dict) -> dict[str, list[str]]:
@@ -158,12 +161,12 @@ class BaseModel(SavedModel):
         return {label: paths[source] for label, source in self.sources.items()}
 
     def translations(self) -> dict[str, str]:
-        """Label of a translation → label of the picture it is made from."""
+        """Label of a translation → label of the image it is made from."""
         return {label: real for label, real in self.sources.items() if label.startswith("fake")}
 
     def to(self, *where, **how) -> BaseModel:
         """Move all networks, as `torch.nn.Module.to` does."""
-        for net in (*self.networks.values(), *self.averages.values()):
+        for net in (*self.networks.values(), *self.ema_networks.values()):
             net.to(*where, **how)
         return self
 
@@ -181,7 +184,7 @@ class BaseModel(SavedModel):
         """``train(False)``."""
         return self.train(False)
 
-    def place(self, batch: Tensor) -> Tensor:
+    def to_device(self, batch: Tensor) -> Tensor:
         """``batch`` where the networks are, in their type."""
         weight = next(next(iter(self.networks.values())).parameters())
         return batch.to(weight.device, weight.dtype, non_blocking=True)

@@ -1,4 +1,4 @@
-"""The terms of the objectives: means, in full precision, over raw scores and pictures."""
+"""The terms of the objectives: means, in full precision, over raw scores and images."""
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +31,7 @@ GAN_LOSSES = {"lsgan": lsgan, "vanilla": vanilla, "wgangp": wgangp}
 
 
 def l1(output: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference of two pictures in [-1, 1]."""
+    """Mean absolute difference of two images in [-1, 1]."""
     return F.l1_loss(full_precision(output), full_precision(target))
 
 

@@ -6,17 +6,17 @@ import torch
 from torch import Tensor
 
 from models.base_model import BaseModel
+from models.image_pool import ImagePool
 from models.losses import GAN_LOSSES, l1
 from models.networks import define_D, define_G
-from models.networks.layers import on_each
-from util.flags import Flag, real
-from util.image_pool import ImagePool
+from models.networks.layers import forward_batched
+from util.flags import Flag, float_range
 
 
 class Pix2PixModel(BaseModel):
     """Generator G: A → B; the discriminator D judges pairs (A, B)."""
 
-    flags = {"lambda_L1": Flag(100.0, real(0), "weight of the L1 loss")}
+    flags = {"lambda_L1": Flag(100.0, float_range(0), "weight of the L1 loss")}
     defaults = {
         "norm": "batch", "netG": "unet_256", "dataset_mode": "aligned", "pool_size": 0,
         "gan_mode": "vanilla",
@@ -46,7 +46,9 @@ class Pix2PixModel(BaseModel):
         real_A, real_B = self.inputs["real_A"], self.inputs["real_B"]
         fake_AB = torch.cat([real_A, self.visuals["fake_B"].detach()], dim=1)
         fake_AB = self.pools["fake_AB"].query(fake_AB)
-        on_fake, on_real = on_each(self.networks["D"], fake_AB, torch.cat([real_A, real_B], dim=1))
+        on_fake, on_real = forward_batched(
+            self.networks["D"], fake_AB, torch.cat([real_A, real_B], dim=1)
+        )
         self.losses["D_real"] = self.gan_loss(on_real, True)
         self.losses["D_fake"] = self.gan_loss(on_fake, False)
         return 0.5 * (self.losses["D_real"] + self.losses["D_fake"])

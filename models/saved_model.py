@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from util import checkpoint
-from util.averages import MARK, average_of
+from checkpoint import weights as checkpoint
+from models.ema import EMA_SUFFIX, make_ema
+from models.image_pool import ImagePool
+from models.optimizer_state import optimizer_state, restore_optimizer
 from util.errors import UserError
-from util.image_pool import ImagePool
-from util.optimizers import optimizer_state, restore_optimizer
 
 
 class SavedModel:
@@ -22,20 +22,22 @@ class SavedModel:
         self.folder, self.training = Path(opt.checkpoints_dir) / opt.name, opt.isTrain
         self.networks: dict[str, nn.Module] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
-        self.owned: dict[str, list[str]] = {}  # optimizer → the networks whose weights it moves
+        self.optimizer_networks: dict[
+            str, list[str]
+        ] = {}  # optimizer → the networks whose weights it moves
         self.pools: dict[str, ImagePool] = {}
-        self.averages: dict[str, nn.Module] = {}  # of the generators, with --ema
-        self.decay = opt.ema if self.training else 0.0
-        self.mark = MARK if opt.ema and not self.training else ""  # of the weights to load
+        self.ema_networks: dict[str, nn.Module] = {}  # of the generators, with --ema
+        self.ema_decay = opt.ema if self.training else 0.0
+        self.mark = EMA_SUFFIX if opt.ema and not self.training else ""  # of the weights to load
 
     def setup(self, opt: Namespace, load: bool = True) -> SavedModel:
         """Load the weights that ``opt`` asks for, if any, and print the size of the networks."""
-        suffix = checkpoint.suffix_of(opt)
+        suffix = checkpoint.weights_prefix(opt)
         if load and (not self.training or opt.continue_train):
             self.load_networks(suffix)
         elif load and opt.init_from:
             self._start_from(Path(opt.init_from), suffix)
-        if self.decay:
+        if self.ema_decay:
             self._begin_averages(suffix if load and opt.continue_train else None)
         self.print_networks(opt.verbose)
         return self
@@ -49,13 +51,15 @@ class SavedModel:
             )
         fresh = [name for name in self.networks if name not in found]
         print(f"starting from {folder}, {suffix}: {', '.join(found)}"
-              + (f"; drawn anew: {', '.join(fresh)}" if fresh else ""))  # fmt: skip
+              + (f"; draw_image anew: {', '.join(fresh)}" if fresh else ""))  # fmt: skip
 
     def _begin_averages(self, suffix: str | None) -> None:
         """Of what the optimizer G moves; from files, where ``suffix`` names some."""
-        self.averages = {name: average_of(self.networks[name]) for name in self.owned["G"]}
-        for name, net in self.averages.items():
-            file = self.weights_file(suffix, name + MARK)
+        self.ema_networks = {
+            name: make_ema(self.networks[name]) for name in self.optimizer_networks["G"]
+        }
+        for name, net in self.ema_networks.items():
+            file = self.weights_file(suffix, name + EMA_SUFFIX)
             if suffix is not None and file.is_file():
                 checkpoint.load_weights(net, file)
 
@@ -70,7 +74,7 @@ class SavedModel:
                 for name, optimizer in self.optimizers.items()
             },
             "pools": {name: pool.state_dict() for name, pool in self.pools.items()},
-            "averages": {name: net.state_dict() for name, net in self.averages.items()},
+            "averages": {name: net.state_dict() for name, net in self.ema_networks.items()},
         }
 
     def load_state_dict(self, state: dict) -> None:
@@ -80,7 +84,7 @@ class SavedModel:
         """
         for name, net in self.networks.items():
             net.load_state_dict(state["networks"][name])
-        for name, net in self.averages.items():
+        for name, net in self.ema_networks.items():
             net.load_state_dict(state.get("averages", {}).get(name, state["networks"][name]))
         for name, optimizer in self.optimizers.items():
             restore_optimizer(optimizer, self._weights_of(name), state["optimizers"][name])
@@ -93,7 +97,7 @@ class SavedModel:
         """The weights that an optimizer moves, by the names of network and layer."""
         return {
             f"{net} {key}": weight
-            for net in self.owned[optimizer]
+            for net in self.optimizer_networks[optimizer]
             for key, weight in self.networks[net].named_parameters()
         }
 
@@ -104,7 +108,7 @@ class SavedModel:
 
         The averages go to ``<suffix>_net_<name>_ema.pth``.
         """
-        for name, weights in checkpoint.exports(self.state_dict()).items():
+        for name, weights in checkpoint.exported_weights(self.state_dict()).items():
             checkpoint.save_weights(weights, self.weights_file(suffix, name))
 
     def load_networks(self, suffix: str | int) -> None:

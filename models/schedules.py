@@ -12,7 +12,7 @@ from util.errors import UserError
 
 
 @dataclass(frozen=True)
-class Plan:
+class EpochPlan:
     """How long a run is: epochs at the full rate, epochs of decay, epochs between two steps."""
 
     n_epochs: int
@@ -25,30 +25,30 @@ class Plan:
         return self.n_epochs + self.n_epochs_decay
 
 
-def linear(epoch: int, plan: Plan) -> float:
+def linear(epoch: int, plan: EpochPlan) -> float:
     """1 for ``n_epochs``, then down a straight line that would reach 0 after the last epoch."""
     return 1 - max(0, epoch - plan.n_epochs) / (plan.n_epochs_decay + 1)
 
 
-def step(epoch: int, plan: Plan) -> float:
+def step(epoch: int, plan: EpochPlan) -> float:
     """A tenth of it after every ``lr_decay_iters`` epochs."""
     return 0.1 ** ((epoch - 1) // plan.lr_decay_iters)
 
 
-def cosine(epoch: int, plan: Plan) -> float:
+def cosine(epoch: int, plan: EpochPlan) -> float:
     """Half a cosine over the whole run, 0 after the last epoch (Loshchilov 2017, eq. 5)."""
     return (1 + math.cos(math.pi * min(1, (epoch - 1) / max(1, plan.last)))) / 2
 
 
-def plateau(epoch: int, plan: Plan) -> float:
-    """Refused: it needs a number that says how good the pictures are, and GAN losses do not."""
+def plateau(epoch: int, plan: EpochPlan) -> float:
+    """Refused: it needs a number that says how good the images are, and GAN losses do not."""
     raise UserError(
         "--lr_policy plateau: no metric is measured during training that it could follow "
-        "(GAN losses do not fall as pictures get better); use linear, step or cosine"
+        "(GAN losses do not fall as images get better); use linear, step or cosine"
     )
 
 
-LR_POLICIES: dict[str, Callable[[int, Plan], float]] = {
+LR_POLICIES: dict[str, Callable[[int, EpochPlan], float]] = {
     "linear": linear,
     "step": step,
     "plateau": plateau,

@@ -11,17 +11,17 @@ from torch import Tensor
 from models.base_model import BaseModel
 from models.losses import l1
 from models.networks import define_G
-from util.flags import Flag, real
+from util.flags import Flag, float_range
 
 
 class TemplateModel(BaseModel):
     """Generator G: A → B, trained on pairs."""
 
     # Flags of its own, and other defaults for those of all: both appear in --help.
-    flags = {"lambda_regression": Flag(1.0, real(0), "weight of the regression loss")}
+    flags = {"lambda_regression": Flag(1.0, float_range(0), "weight of the regression loss")}
     defaults = {"dataset_mode": "aligned"}
     dataset_modes = ("aligned", "unaligned")
-    # Which of the pictures it makes comes from which input: for file names and pages.
+    # Which of the images it makes comes from which input: for file names and pages.
     sources = {"real_A": "real_A", "fake_B": "real_A", "real_B": "real_B"}
 
     def __init__(self, opt: Namespace):

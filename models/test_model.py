@@ -1,11 +1,11 @@
-"""One generator, one direction: what ``test.py`` needs to translate a folder of pictures."""
+"""One generator, one direction: what ``test.py`` needs to translate a folder of images."""
 
 from argparse import Namespace
 from pathlib import Path
 
+from checkpoint import weights as checkpoint
 from models.base_model import BaseModel
 from models.networks import define_G
-from util import checkpoint
 from util.flags import Flag
 
 
@@ -33,7 +33,7 @@ class TestModel(BaseModel):
         )
 
     def set_input(self, batch: dict) -> None:
-        self.inputs = {"real": self.place(batch["A"])}
+        self.inputs = {"real": self.to_device(batch["A"])}
         self.paths = self.paths_in(batch)
 
     def paths_in(self, batch: dict) -> dict[str, list[str]]:

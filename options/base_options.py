@@ -8,51 +8,62 @@ from pathlib import Path
 
 from data import DATASETS
 from data.transforms import PREPROCESS
+from distributed.context import get_world
 from models import MODELS
-from models.networks import DISCRIMINATORS, GENERATORS, INITIALISERS, NORMS
-from options.parser import is_value, typed_values
+from models.networks import DISCRIMINATORS, GENERATORS, INIT_TYPES, NORMS
+from options.parser import is_value, parse_typed
 from options.rules import check
-from util.errors import UserError, polite_errors, printable
-from util.flags import Flag, choice, count_or_inf, gpu_list, one_of, real, switch, whole
-from util.images import TO_LEVELS
-from util.processes import here
+from util.errors import UserError, printable, report_user_errors
+from util.flags import (
+    Flag,
+    choice,
+    count_or_inf,
+    float_range,
+    gpu_list,
+    int_choice,
+    int_range,
+    switch,
+)
+from util.images import QUANTIZERS
 
 COMMON = {
-    "dataroot": Flag(None, str, "folder of pictures, as its data set needs it (required)"),
+    "dataroot": Flag(None, str, "folder of images, as its data set needs it (required)"),
     "name": Flag("experiment_name", str, "name of the run: the folder for its files"),
     "gpu_ids": Flag([0], gpu_list, "GPU to use, or one a process, as 0,1; -1 for the CPU"),
     "checkpoints_dir": Flag("./checkpoints", str, "where the folders of runs are"),
     "model": choice("cycle_gan", MODELS, "the method"),
-    "input_nc": Flag(3, whole(1), "channels of the pictures that go in: 3 colour, 1 grey"),
-    "output_nc": Flag(3, whole(1), "channels of the pictures that come out"),
-    "bit_depth": Flag(8, one_of(*TO_LEVELS), "bits a channel: 8, or 16 for grey pictures"),
-    "ngf": Flag(64, whole(1), "channels of the generator's first and last layers"),
-    "ndf": Flag(64, whole(1), "channels of the discriminator's first layer"),
+    "input_nc": Flag(3, int_range(1), "channels of the images that go in: 3 color, 1 gray"),
+    "output_nc": Flag(3, int_range(1), "channels of the images that come out"),
+    "bit_depth": Flag(8, int_choice(*QUANTIZERS), "bits a channel: 8, or 16 for gray images"),
+    "ngf": Flag(64, int_range(1), "channels of the generator's first and last layers"),
+    "ndf": Flag(64, int_range(1), "channels of the discriminator's first layer"),
     "netD": choice("basic", DISCRIMINATORS, "discriminator; basic is the 70×70 PatchGAN"),
     "netG": choice("resnet_9blocks", GENERATORS, "generator"),
-    "n_layers_D": Flag(3, whole(1), "layers of --netD n_layers"),
-    "norm": choice("instance", NORMS, "normalisation in the networks"),
-    "init_type": choice("normal", INITIALISERS, "how fresh weights are drawn"),
-    "init_gain": Flag(0.02, real(0), "scale of fresh weights"),
+    "n_layers_D": Flag(3, int_range(1), "layers of --netD n_layers"),
+    "norm": choice("instance", NORMS, "normalization in the networks"),
+    "init_type": choice("normal", INIT_TYPES, "how fresh weights are draw_image"),
+    "init_gain": Flag(0.02, float_range(0), "scale of fresh weights"),
     "no_dropout": switch("no dropout in the generator"),
-    "dataset_mode": choice("unaligned", DATASETS, "how the pictures are laid out"),
+    "dataset_mode": choice("unaligned", DATASETS, "how the images are laid out"),
     "direction": choice("AtoB", ("AtoB", "BtoA"), "which way to translate"),
-    "serial_batches": switch("take the pictures in order, not shuffled"),
-    "num_threads": Flag(4, whole(0), "processes that read pictures; 0 reads in the main one"),
-    "batch_size": Flag(1, whole(1), "pictures a step"),
-    "load_size": Flag(286, whole(1), "scale pictures to this size"),
-    "crop_size": Flag(256, whole(1), "then cut out a square of this size"),
-    "max_dataset_size": Flag(math.inf, count_or_inf, "use at most so many pictures of a folder"),
-    "cache": choice("auto", ("auto", "off"), "keep scaled pictures in memory if they fit"),
-    "preprocess": choice("resize_and_crop", PREPROCESS, "how pictures are brought to size"),
-    "no_flip": switch("do not mirror pictures at random"),
-    "display_winsize": Flag(256, whole(1), "width of pictures on the pages, in pixels"),
+    "serial_batches": switch("take the images in order, not shuffled"),
+    "num_threads": Flag(4, int_range(0), "processes that read images; 0 reads in the main one"),
+    "batch_size": Flag(1, int_range(1), "images a step"),
+    "load_size": Flag(286, int_range(1), "scale images to this size"),
+    "crop_size": Flag(256, int_range(1), "then cut out a square of this size"),
+    "max_dataset_size": Flag(math.inf, count_or_inf, "use at most so many images of a folder"),
+    "cache": choice("auto", ("auto", "off"), "keep scaled images in memory if they fit"),
+    "preprocess": choice("resize_and_crop", PREPROCESS, "how images are brought to size"),
+    "no_flip": switch("do not mirror images at random"),
+    "display_winsize": Flag(256, int_range(1), "width of images on the pages, in pixels"),
     "epoch": Flag("latest", str, "which weights to load: an epoch's number, or latest"),
-    "load_iter": Flag(0, whole(0), "load iter_<n>_net_*.pth in place of an epoch's, if above 0"),
+    "load_iter": Flag(
+        0, int_range(0), "load iter_<n>_net_*.pth in place of an epoch's, if above 0"
+    ),
     "verbose": switch("print the layers of the networks"),
     "suffix": Flag("", str, "appended to the name, as in {model}_{netG}_size{load_size}"),
-    "strict_data": switch("a picture that cannot be read is an error; else it is left out"),
-    "seed": Flag(0, whole(0, 2**63 - 1), "of everything that is random"),
+    "strict_data": switch("an image that cannot be read is an error; else it is left out"),
+    "seed": Flag(0, int_range(0, 2**63 - 1), "of everything that is random"),
     "precision": choice("auto", ("auto", "fp32", "bf16"), "number format of the computation"),
     "report_memory": switch("print the peak of memory at the end, by part"),
     "compile": choice("auto", ("auto", "on", "off"), "compile the networks"),
@@ -74,12 +85,12 @@ class BaseOptions:
         Bad input prints one line and exits with 2; nothing is written. Of several processes the
         first one decides for all of them.
         """
-        with polite_errors():
-            return here().agreed(lambda: self.resolve(args))
+        with report_user_errors():
+            return get_world().decide_on_main(lambda: self.resolve(args))
 
     def resolve(self, args: Sequence[str] | None) -> Namespace:
         """As `parse`, but bad input raises `UserError`."""
-        typed = typed_values(self.tables(), args, self.about)
+        typed = parse_typed(self.tables(), args, self.about)
         name = _full_name(self._assemble(typed, {}))
         folder = Path(typed.get("checkpoints_dir", COMMON["checkpoints_dir"].default)) / name
         typed = self.restarted(folder, typed)

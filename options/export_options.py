@@ -20,7 +20,7 @@ class ExportOptions(TestOptions):
     }
 
     def finish(self, opt: Namespace, settled: dict) -> None:
-        """There are no pictures, and whatever the method was, there is one generator."""
+        """There are no images, and whatever the method was, there is one generator."""
         super().finish(opt, settled)
         opt.dataroot = os.devnull
         if opt.model != "test":

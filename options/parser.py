@@ -10,7 +10,7 @@ from util.flags import Flag
 Tables = Mapping[str, Mapping[str, Flag]]  # title of a group → its flags by name
 
 
-def typed_values(tables: Tables, args: Sequence[str] | None, about: str) -> dict[str, object]:
+def parse_typed(tables: Tables, args: Sequence[str] | None, about: str) -> dict[str, object]:
     """The values of the flags that were really typed. Raises `UserError` for anything unknown.
 
     ``args`` stands in for ``sys.argv[1:]``. ``--help`` prints every flag of ``tables`` and exits.

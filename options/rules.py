@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from data.transforms import PREPROCESS
+from distributed.context import get_world
+from engine.device import select_device
+from engine.tiling import MIN_OVERLAP
 from models import MODELS
-from models.networks import smallest_picture
+from models.networks import min_image_size
 from models.networks.resnet import ResnetGenerator
-from models.schedules import LR_POLICIES, Plan
-from util.device import pick_device
+from models.schedules import LR_POLICIES, EpochPlan
 from util.errors import UserError
-from util.packages import require
-from util.processes import here
-from util.tiles import LEAST_OVERLAP
+from util.packages import require_packages
 
 
 def check(opt: Namespace) -> None:
@@ -22,23 +22,25 @@ def check(opt: Namespace) -> None:
     for rule in RULES:
         if problem := rule(opt):
             raise UserError(problem)
-    pick_device(opt.gpu_ids, typed="gpu_ids" in opt.typed)
+    select_device(opt.gpu_ids, typed="gpu_ids" in opt.typed)
     if opt.isTrain:
-        LR_POLICIES[opt.lr_policy](1, Plan(opt.n_epochs, opt.n_epochs_decay, opt.lr_decay_iters))
+        LR_POLICIES[opt.lr_policy](
+            1, EpochPlan(opt.n_epochs, opt.n_epochs_decay, opt.lr_decay_iters)
+        )
 
 
-def there_is_a_dataroot(opt: Namespace) -> str | None:
-    return None if opt.dataroot else "--dataroot is missing: name the folder with the pictures"
+def check_dataroot(opt: Namespace) -> str | None:
+    return None if opt.dataroot else "--dataroot is missing: name the folder with the images"
 
 
-def a_name_stays_in_its_folder(opt: Namespace) -> str | None:
+def check_name(opt: Namespace) -> str | None:
     parts = Path(opt.name).parts  # none for "" and "."
     if parts and not Path(opt.name).is_absolute() and ".." not in parts:
         return None
     return f"--name {opt.name!r}: give a name without '..' or a leading '/'"
 
 
-def parts_of_file_names_are_plain(opt: Namespace) -> str | None:
+def check_phase_and_epoch(opt: Namespace) -> str | None:
     for flag in ("phase", "epoch"):
         value = vars(opt)[flag]
         if value != Path(value).name or not value:
@@ -46,65 +48,65 @@ def parts_of_file_names_are_plain(opt: Namespace) -> str | None:
     return None
 
 
-def data_fits_model(opt: Namespace) -> str | None:
+def check_dataset_mode(opt: Namespace) -> str | None:
     allowed = MODELS[opt.model].dataset_modes
     if opt.dataset_mode in allowed:
         return None
     return f"--dataset_mode {opt.dataset_mode}: --model {opt.model} takes {' or '.join(allowed)}"
 
 
-def objective_fits_model(opt: Namespace) -> str | None:
+def check_gan_mode(opt: Namespace) -> str | None:
     allowed = MODELS[opt.model].gan_modes
     if not opt.isTrain or opt.gan_mode in allowed:
         return None
     return f"--gan_mode {opt.gan_mode}: --model {opt.model} takes {' or '.join(allowed)}"
 
 
-def direction_fits_model(opt: Namespace) -> str | None:
+def check_direction(opt: Namespace) -> str | None:
     allowed = MODELS[opt.model].directions
     if opt.direction in allowed:
         return None
     return f"--direction {opt.direction}: --model {opt.model} takes {' or '.join(allowed)}"
 
 
-def models_can_be_trained(opt: Namespace) -> str | None:
+def check_trainable(opt: Namespace) -> str | None:
     if opt.isTrain and not MODELS[opt.model].trainable:
         return f"--model {opt.model} cannot be trained; it is for test.py"
     return None
 
 
-def crop_fits_load(opt: Namespace) -> str | None:
+def check_crop_size(opt: Namespace) -> str | None:
     scaled_to_load = opt.preprocess in ("resize_and_crop", "scale_width_and_crop")
     cuts = opt.isTrain or not opt.keep_size
     if scaled_to_load and cuts and opt.crop_size > opt.load_size:
         return (
             f"--crop_size {opt.crop_size} is larger than --load_size {opt.load_size}: "
-            "a square cannot be cut from a smaller picture; lower one or raise the other"
+            "a square cannot be cut from a smaller image; lower one or raise the other"
         )
     return None
 
 
-def discriminator_can_see(opt: Namespace) -> str | None:
+def check_discriminator_input(opt: Namespace) -> str | None:
     if not opt.isTrain or not PREPROCESS[opt.preprocess].crops:
         return None
     return _too_small(opt, opt.crop_size, f"--crop_size {opt.crop_size}")
 
 
 def _too_small(opt: Namespace, side: int, what: str) -> str | None:
-    least = smallest_picture(opt.netD, opt.n_layers_D, opt.norm)
+    least = min_image_size(opt.netD, opt.n_layers_D, opt.norm)
     if side >= least:
         return None
-    return f"{what}: --netD {opt.netD} needs at least {least} pixels; use larger pictures"
+    return f"{what}: --netD {opt.netD} needs at least {least} pixels; use larger images"
 
 
-def check_pictures(opt: Namespace, sides: Iterable[int]) -> None:
+def check_image_sizes(opt: Namespace, sides: Iterable[int]) -> None:
     """Raise `UserError` if the least of ``sides``, in pixels, is too small for the networks."""
     least = min(sides)
-    if problem := _too_small(opt, least, f"the smallest picture has a side of {least} pixels"):
+    if problem := _too_small(opt, least, f"the smallest image has a side of {least} pixels"):
         raise UserError(problem)
 
 
-def identity_needs_equal_channels(opt: Namespace) -> str | None:
+def check_identity_loss(opt: Namespace) -> str | None:
     compares = opt.isTrain and opt.model == "cycle_gan" and opt.lambda_identity > 0
     if not compares or opt.input_nc == opt.output_nc:
         return None
@@ -114,12 +116,12 @@ def identity_needs_equal_channels(opt: Namespace) -> str | None:
     )
 
 
-def channels_fit_model(opt: Namespace) -> str | None:
+def check_channels(opt: Namespace) -> str | None:
     for flag, allowed in MODELS[opt.model].channels.items():
         if vars(opt)[flag] not in allowed:
             numbers = " or ".join(map(str, allowed))
             return (
-                f"--{flag} {vars(opt)[flag]}: --model {opt.model} takes pictures of {numbers} "
+                f"--{flag} {vars(opt)[flag]}: --model {opt.model} takes images of {numbers} "
                 f"channels{_models_for(opt)}"
             )
     return None
@@ -135,44 +137,44 @@ def _models_for(opt: Namespace) -> str:
     return f"; for {channels} there is --model {' or '.join(fitting)}" if fitting else ""
 
 
-def deep_pictures_are_grey(opt: Namespace) -> str | None:
+def check_bit_depth(opt: Namespace) -> str | None:
     if opt.bit_depth == 8 or opt.input_nc == opt.output_nc == 1:
         return None
     return (
-        f"--bit_depth {opt.bit_depth}: only grey pictures are read and written so deep; "
+        f"--bit_depth {opt.bit_depth}: only gray images are read and written so deep; "
         "add --input_nc 1 --output_nc 1, or leave it at 8"
     )
 
 
-def batches_have_one_size(opt: Namespace) -> str | None:
+def check_batch_shapes(opt: Namespace) -> str | None:
     if opt.isTrain and opt.batch_size > 1 and not PREPROCESS[opt.preprocess].crops:
         return (
-            f"--batch_size {opt.batch_size}: --preprocess {opt.preprocess} leaves pictures of "
+            f"--batch_size {opt.batch_size}: --preprocess {opt.preprocess} leaves images of "
             "different sizes; use --batch_size 1 or one of the modes that crop"
         )
     return None
 
 
-def penalised_pictures_have_one_size(opt: Namespace) -> str | None:
+def check_penalty_shapes(opt: Namespace) -> str | None:
     if not opt.isTrain or opt.gan_mode != "wgangp" or PREPROCESS[opt.preprocess].crops:
         return None
     return (
-        f"--gan_mode wgangp: its penalty needs real and fake pictures of one size, which "
+        f"--gan_mode wgangp: its penalty needs real and fake images of one size, which "
         f"--preprocess {opt.preprocess} leaves different; use one of the modes that crop"
     )
 
 
-def packages_are_there(opt: Namespace) -> str | None:
+def check_packages(opt: Namespace) -> str | None:
     if opt.isTrain and opt.tensorboard:
-        require("--tensorboard", "tensorboard")
+        require_packages("--tensorboard", "tensorboard")
     if opt.isTrain and opt.use_wandb:
-        require("--use_wandb", "wandb")
+        require_packages("--use_wandb", "wandb")
     if opt.isTrain and not opt.no_html:
-        require("the page of the training, without which there is --no_html", "dominate")
+        require_packages("the page of the training, without which there is --no_html", "dominate")
     return None
 
 
-def there_is_something_to_train(opt: Namespace) -> str | None:
+def check_epoch_count(opt: Namespace) -> str | None:
     if not opt.isTrain or 1 <= opt.epoch_count <= opt.n_epochs + opt.n_epochs_decay:
         return None
     return (
@@ -181,7 +183,7 @@ def there_is_something_to_train(opt: Namespace) -> str | None:
     )
 
 
-def blocks_can_be_recomputed(opt: Namespace) -> str | None:
+def check_grad_checkpoint(opt: Namespace) -> str | None:
     if not opt.isTrain or not opt.grad_checkpoint:
         return None
     if not opt.netG.startswith("resnet"):
@@ -191,26 +193,26 @@ def blocks_can_be_recomputed(opt: Namespace) -> str | None:
     return None
 
 
-def tiles_fit_the_network(opt: Namespace) -> str | None:
+def check_tiling(opt: Namespace) -> str | None:
     if opt.isTrain or not opt.tile:
         return None
     if not opt.netG.startswith("resnet"):
-        return f"--tile: --netG {opt.netG} looks at all of a picture for every pixel; leave it out"
+        return f"--tile: --netG {opt.netG} looks at all of an image for every pixel; leave it out"
     if not (opt.no_dropout or opt.eval):
         return "--tile: dropout differs from tile to tile; add --no_dropout or --eval"
     for flag in ("tile", "overlap"):
         if vars(opt)[flag] % ResnetGenerator.stride:
             return f"--{flag} {vars(opt)[flag]}: give a multiple of {ResnetGenerator.stride}"
-    if not LEAST_OVERLAP <= opt.overlap <= opt.tile // 2:
+    if not MIN_OVERLAP <= opt.overlap <= opt.tile // 2:
         return (
-            f"--overlap {opt.overlap}: give {LEAST_OVERLAP} pixels or more, that no seam is seen, "
+            f"--overlap {opt.overlap}: give {MIN_OVERLAP} pixels or more, that no seam is seen, "
             f"and at most half of --tile {opt.tile}"
         )
     return None
 
 
-def one_gpu_a_process(opt: Namespace) -> str | None:
-    if len(opt.gpu_ids) < 2 or here().joined:
+def check_gpu_ids(opt: Namespace) -> str | None:
+    if len(opt.gpu_ids) < 2 or get_world().is_distributed:
         return None
     script = "train.py" if opt.isTrain else "test.py"
     return (
@@ -229,31 +231,31 @@ def _as_typed(opt: Namespace) -> str:
     return shlex.join(words)
 
 
-def a_run_has_one_beginning(opt: Namespace) -> str | None:
+def check_run_start(opt: Namespace) -> str | None:
     if opt.isTrain and opt.continue_train and opt.init_from:
         return "--init_from starts a new run and --continue_train goes on with one; leave one out"
     return None
 
 
 RULES: tuple[Callable[[Namespace], str | None], ...] = (
-    there_is_a_dataroot,
-    a_name_stays_in_its_folder,
-    parts_of_file_names_are_plain,
-    data_fits_model,
-    models_can_be_trained,
-    objective_fits_model,
-    direction_fits_model,
-    crop_fits_load,
-    discriminator_can_see,
-    channels_fit_model,
-    deep_pictures_are_grey,
-    identity_needs_equal_channels,
-    batches_have_one_size,
-    penalised_pictures_have_one_size,
-    packages_are_there,
-    there_is_something_to_train,
-    blocks_can_be_recomputed,
-    tiles_fit_the_network,
-    one_gpu_a_process,
-    a_run_has_one_beginning,
+    check_dataroot,
+    check_name,
+    check_phase_and_epoch,
+    check_dataset_mode,
+    check_trainable,
+    check_gan_mode,
+    check_direction,
+    check_crop_size,
+    check_discriminator_input,
+    check_channels,
+    check_bit_depth,
+    check_identity_loss,
+    check_batch_shapes,
+    check_penalty_shapes,
+    check_packages,
+    check_epoch_count,
+    check_grad_checkpoint,
+    check_tiling,
+    check_gpu_ids,
+    check_run_start,
 )

@@ -2,10 +2,10 @@
 
     python scripts/benchmark.py train --size 256 --steps 20
     python scripts/benchmark.py train --size 128 --peer ../their-checkout
-    python scripts/benchmark.py test  --size 256 --pictures 100
+    python scripts/benchmark.py test  --size 256 --images 100
     python scripts/benchmark.py data  --size 256
 
-``train`` and ``test`` run ``train.py`` and ``test.py`` as a user types them, on drawn pictures or
+``train`` and ``test`` run ``train.py`` and ``test.py`` as a user types them, on draw_image images or
 on ``--dataroot``; with ``--peer`` theirs and ours alternately, and the ratio pair by pair. What
 stands behind ``--`` goes to both commands, what is in ``--ours`` to ours alone. Raw figures are
 written as JSON to ``benchmarks/``.
@@ -35,7 +35,7 @@ def main() -> None:
     opt, extra = parse()
     with tempfile.TemporaryDirectory() as scratch:
         opt.scratch = Path(scratch)
-        opt.dataroot = opt.dataroot or draw_pictures(opt)
+        opt.dataroot = opt.dataroot or draw_images(opt)
         report = {"what": opt.what, "machine": machine(), "flags": extra, "size": opt.size}
         report |= {"train": train, "test": test, "data": data}[opt.what](opt, extra)
     write_report(f"{opt.label or opt.what}_{opt.size}", report)
@@ -63,28 +63,28 @@ def parse() -> tuple[Namespace, list[str]]:
     parser.add_argument("--size", type=int, default=256, help="pixels of a side")
     parser.add_argument("--steps", type=int, default=12, help="train: timed steps a run")
     parser.add_argument("--warm_up", type=int, default=4, help="train: steps before, not timed")
-    parser.add_argument("--pictures", type=int, default=100, help="test, data: how many")
+    parser.add_argument("--images", type=int, default=100, help="test, data: how many")
     parser.add_argument("--pairs", type=int, default=3, help="how often each side runs")
-    parser.add_argument("--dataroot", type=Path, help="real pictures; else some are drawn")
+    parser.add_argument("--dataroot", type=Path, help="real images; else some are draw_image")
     parser.add_argument("--peer", type=Path, help="another checkout with the same commands")
     parser.add_argument("--ours", default="", help="flags for our command alone")
     parser.add_argument("--label", default="", help="name of the file with the raw figures")
     return parser.parse_args(words), extra
 
 
-def draw_pictures(opt: Namespace) -> Path:
+def draw_images(opt: Namespace) -> Path:
     from make_mini import draw_set
 
     folder = opt.scratch / "mini"
     folder.mkdir()
-    train_pictures = opt.pictures if opt.what == "data" else opt.steps + opt.warm_up
-    counts = {"train": train_pictures, "test": opt.pictures if opt.what == "test" else 1}
+    train_images = opt.images if opt.what == "data" else opt.steps + opt.warm_up
+    counts = {"train": train_images, "test": opt.images if opt.what == "test" else 1}
     draw_set(folder, opt.size, counts, seed=0)
     return folder
 
 
 def train(opt: Namespace, extra: list[str]) -> dict:
-    """Seconds per picture in the steps after the warm-up, from the program's own log lines.
+    """Seconds per image in the steps after the warm-up, from the program's own log lines.
 
     Both programs print every step; the median of the timed steps of each run is one figure. The
     wall clock of the whole command stands beside it.
@@ -105,9 +105,9 @@ def train_once(opt: Namespace, side: str, extra: list[str]) -> dict:
 
 
 def test(opt: Namespace, extra: list[str]) -> dict:
-    """Seconds per picture of the whole command, start and page included."""
+    """Seconds per image of the whole command, start and page included."""
+    from checkpoint.weights import save_weights
     from models.networks import define_G
-    from util.checkpoint import save_weights
 
     folder = opt.scratch / "benchmark"
     save_weights(
@@ -115,18 +115,18 @@ def test(opt: Namespace, extra: list[str]) -> dict:
     )
     size = ["--load_size", str(opt.size), "--crop_size", str(opt.size)]
     words = ["test.py", "--dataroot", str(opt.dataroot / "testA"), "--name", "benchmark", *size]
-    words += ["--model", "test", "--no_dropout", "--num_test", str(opt.pictures)]
+    words += ["--model", "test", "--no_dropout", "--num_test", str(opt.images)]
     words += ["--results_dir", str(opt.scratch / "results")]
 
     def once(side: str) -> dict:
         _, seconds = run(opt, side, [*words, *extra])
-        return {"seconds": seconds / opt.pictures}
+        return {"seconds": seconds / opt.images}
 
     return compare(opt, once)
 
 
 def data(opt: Namespace, extra: list[str]) -> dict:
-    """Pictures per second of the loader alone: first epoch (nothing kept), then a later one."""
+    """Images per second of the loader alone: first epoch (nothing kept), then a later one."""
     from data import create_dataset
     from options import TrainOptions
 
@@ -137,13 +137,13 @@ def data(opt: Namespace, extra: list[str]) -> dict:
         for epoch in range(1, epochs + 1):
             dataset.set_epoch(epoch)
             start = time.perf_counter()
-            pictures = sum(2 * len(batch["A"]) for batch in dataset)
+            images = sum(2 * len(batch["A"]) for batch in dataset)
             seconds = time.perf_counter() - start
-        return pictures / seconds
+        return images / seconds
 
     rounds = [(rate(["--cache", "off"], 2), rate([], 2)) for _ in range(opt.pairs)]
     ratio = statistics.median(kept / again for again, kept in rounds)
-    print(f"decoding every time, kept in memory (pictures/s): {rounds}; ratio {ratio:.2f}")
+    print(f"decoding every time, kept in memory (images/s): {rounds}; ratio {ratio:.2f}")
     return {"rounds": rounds, "ratio": ratio}
 
 
@@ -156,7 +156,7 @@ def compare(opt: Namespace, once) -> dict:
         figures = {side: result["seconds"] for side, result in rounds[-1].items()}
         text = ", ".join(f"{side} {seconds:.3f} s" for side, seconds in figures.items())
         ratio = f", ratio {figures['peer'] / figures['ours']:.2f}" if opt.peer else ""
-        print(f"{opt.what} {opt.size}: round {number}: {text} a picture{ratio}", flush=True)
+        print(f"{opt.what} {opt.size}: round {number}: {text} an image{ratio}", flush=True)
     seconds = [result["ours"]["seconds"] for result in rounds]
     summary = {"median": statistics.median(seconds), "spread": max(seconds) - min(seconds)}
     if opt.peer:

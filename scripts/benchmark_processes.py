@@ -21,7 +21,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
 from benchmark import machine, split_words, write_report  # noqa: E402
 
-MARK = "figures: "
+EMA_SUFFIX = "figures: "
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def main() -> None:
         print(f"round {number}: {json.dumps(rounds[-1])}", flush=True)
     report = {"machine": machine(), "flags": extra, "size": opt.size, "rounds": rounds}
     write_report(f"{opt.label}_{opt.size}", report)
-    summarise(rounds)
+    summarize(rounds)
 
 
 def start(opt: argparse.Namespace, count: int, extra: list[str]) -> dict:
@@ -53,8 +53,8 @@ def start(opt: argparse.Namespace, count: int, extra: list[str]) -> dict:
     command = [sys.executable, *(torchrun if count else []), *map(str, words)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    line = next(line for line in done.stdout.splitlines() if line.startswith(MARK))
-    return json.loads(line.removeprefix(MARK))
+    line = next(line for line in done.stdout.splitlines() if line.startswith(EMA_SUFFIX))
+    return json.loads(line.removeprefix(EMA_SUFFIX))
 
 
 def work(opt: argparse.Namespace, extra: list[str]) -> None:
@@ -62,44 +62,44 @@ def work(opt: argparse.Namespace, extra: list[str]) -> None:
     import torch
     import torch.distributed as dist
 
+    from distributed.context import distributed_session, get_world
+    from engine.device import configure_process
+    from engine.executor import StepExecutor
     from models import create_model
     from options import TrainOptions
-    from util.device import prepare_process
-    from util.processes import here, joined
-    from util.runner import Runner
 
-    with joined():
-        prepare_process()
+    with distributed_session():
+        configure_process()
         size = ["--crop_size", str(opt.size), "--load_size", str(opt.size)]
         options = TrainOptions().parse(["--dataroot", ".", *size, *extra])
         model = create_model(options)
-        runner = Runner(model, options)
+        executor = StepExecutor(model, options)
         shape = (options.batch_size, 3, opt.size, opt.size)
         batch = {"A": torch.rand(shape) * 2 - 1, "B": torch.rand(shape) * 2 - 1}
-        share = 1 / here().size
+        share = 1 / get_world().size
         figures: dict[str, list[float]] = {"overlapped": [], "afterwards": [], "sums alone": []}
         for number in range(2 * opt.steps + 4):  # the first ones warm up
             way = ("overlapped", "afterwards")[number % 2]
-            for reducer in runner.reducers:
+            for reducer in executor.reducers:
                 reducer.overlap = way == "overlapped"
             began = time.perf_counter()
-            runner.step(batch, share)
-            runner.synchronize()
+            executor.step(batch, share)
+            executor.synchronize()
             if number >= 4:
                 figures[way].append(time.perf_counter() - began)
-        if here().joined:
+        if get_world().is_distributed:
             count = sum(w.numel() for net in model.networks.values() for w in net.parameters())
-            numbers = torch.zeros(count, device=runner.device)
+            numbers = torch.zeros(count, device=executor.device)
             for _ in range(opt.steps):
                 began = time.perf_counter()
                 dist.all_reduce(numbers)
-                runner.synchronize()
+                executor.synchronize()
                 figures["sums alone"].append(time.perf_counter() - began)
-        print(MARK + json.dumps(figures))
+        print(EMA_SUFFIX + json.dumps(figures))
 
 
-def summarise(rounds: list[dict]) -> None:
-    """Medians, and pictures a second against one process, round by round."""
+def summarize(rounds: list[dict]) -> None:
+    """Medians, and images a second against one process, round by round."""
     for count in rounds[0]:
         medians = {
             way: statistics.median(x for each in rounds for x in each[count][way])
@@ -113,7 +113,7 @@ def summarise(rounds: list[dict]) -> None:
         ]  # fmt: skip
         text = ", ".join(f"{way} {seconds:.4f} s" for way, seconds in medians.items())
         name = f"{count} under torchrun" if int(count) else "one alone"
-        print(f"{name}: {text}; pictures/s against one alone: {statistics.median(speedups):.2f}")
+        print(f"{name}: {text}; images/s against one alone: {statistics.median(speedups):.2f}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Does a faster way train as well? The same runs, several seeds, two sets of flags.
 
-    python scripts/compare_training.py --dataroot datasets/emoji --work /tmp/compare \\
+    python scripts/compare_training/trainer.py --dataroot datasets/emoji --work /tmp/compare \\
         --label precision_cpu --a "--precision fp32" --b "--precision bf16" \\
         -- --n_epochs 4 --n_epochs_decay 0
 
@@ -95,7 +95,7 @@ def call(opt: Namespace, *words: str) -> None:
 
 
 def error(opt: Namespace, images: Path, way: str) -> float:
-    """Mean |fake − true| over the test pictures of domain ``way``, in grey levels."""
+    """Mean |fake − true| over the test images of domain ``way``, in gray levels."""
     pairs = [
         (images / f"{path.stem}_fake_{way}.png", path)
         for path in sorted((opt.dataroot / f"test{way}").iterdir())
@@ -106,8 +106,8 @@ def error(opt: Namespace, images: Path, way: str) -> float:
 
 
 def pixels(path: Path) -> np.ndarray:
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB"), dtype=np.float64)
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"), dtype=np.float64)
 
 
 def curves(losses: list[dict]) -> dict[str, list[float]]:

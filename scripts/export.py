@@ -21,30 +21,30 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from checkpoint.weights import load_options, weights_prefix  # noqa: E402
+from engine.device import configure_process  # noqa: E402
+from export.dynamic_padding import DynamicPadding  # noqa: E402
+from export.onnx_export import largest_difference, onnx_graph  # noqa: E402
 from models import create_model  # noqa: E402
-from models.networks.any_size import AnySize  # noqa: E402
+from models.ema import EMA_SUFFIX  # noqa: E402
 from options import ExportOptions  # noqa: E402
-from options.test_options import REMEMBERED  # noqa: E402
-from util.averages import MARK  # noqa: E402
-from util.checkpoint import load_options, suffix_of  # noqa: E402
-from util.device import prepare_process  # noqa: E402
-from util.errors import UserError, polite_errors  # noqa: E402
+from options.test_options import INHERITED_OPTIONS  # noqa: E402
+from util.errors import UserError, report_user_errors  # noqa: E402
 from util.files import write_atomically  # noqa: E402
-from util.onnx_graph import largest_difference, onnx_graph  # noqa: E402
-from util.packages import require  # noqa: E402
+from util.packages import require_packages  # noqa: E402
 
-TOLERANCE = 1e-3  # of pictures in [-1, 1]: an eighth of a grey level
-COLOURS = {1: "grey", 3: "RGB"}
+TOLERANCE = 1e-3  # of images in [-1, 1]: an eighth of a gray level
+COLORS = {1: "gray", 3: "RGB"}
 
 
 def export(opt: Namespace) -> None:
     """Load the generator, trace it, compare, write."""
-    require("scripts/export.py", "onnx", "onnxscript", "onnxruntime")
-    prepare_process()
+    require_packages("scripts/export.py", "onnx", "onnxscript", "onnxruntime")
+    configure_process()
     for note in opt.notes:
         print(note)
     model = create_model(opt).setup(opt)
-    weights = model.weights_file(suffix_of(opt), "G")
+    weights = model.weights_file(weights_prefix(opt), "G")
     output = Path(opt.output) if opt.output else weights.with_suffix(".onnx")
     refuse_unwritable(output)
     net, direction = model.networks["G"].eval(), direction_of(weights, opt)
@@ -52,9 +52,9 @@ def export(opt: Namespace) -> None:
         print("exported as with --eval: batch norm by its running values, no dropout")
     channels = (opt.input_nc, opt.output_nc)
     channels = channels[::-1] if model.backward else channels
-    colours = " to ".join(dict.fromkeys(COLOURS[count] for count in channels))
+    colors = " to ".join(dict.fromkeys(COLORS[count] for count in channels))
     graph = checked_graph(net, channels[0], {
-        "direction": direction, "range": "[-1, 1]", "layout": f"NCHW, {colours}", **origin(opt),
+        "direction": direction, "range": "[-1, 1]", "layout": f"NCHW, {colors}", **origin(opt),
     })  # fmt: skip
     write(graph, output)
     print(f"{len(graph) / 1e6:.1f} MB written to {output}: {direction}, real → fake")
@@ -65,7 +65,7 @@ def direction_of(weights: Path, opt: Namespace) -> str:
 
     Raises `UserError` where another one was typed.
     """
-    name = weights.stem.removesuffix(MARK)
+    name = weights.stem.removesuffix(EMA_SUFFIX)
     one_of_two = name.endswith(("_net_G_A", "_net_G_B"))
     trained = load_options(weights.parent).get("direction", "AtoB" if one_of_two else opt.direction)
     forwards = (trained == "AtoB") != name.endswith("_net_G_B")
@@ -80,9 +80,9 @@ def direction_of(weights: Path, opt: Namespace) -> str:
 
 def origin(opt: Namespace) -> dict[str, str]:
     """Where the network comes from and how it was built."""
-    built = {name: vars(opt)[name] for name in REMEMBERED}
+    built = {name: vars(opt)[name] for name in INHERITED_OPTIONS}
     return {
-        "run": opt.name, "epoch": suffix_of(opt), "options": json.dumps(built),
+        "run": opt.name, "epoch": weights_prefix(opt), "options": json.dumps(built),
         "torch": torch.__version__,
     }  # fmt: skip
 
@@ -94,14 +94,14 @@ def acts_otherwise_in_training(net: nn.Module) -> bool:
 
 def checked_graph(net: nn.Module, input_nc: int, about: dict[str, str]) -> bytes:
     """The generator as ONNX, proven to do what it does. Raises `UserError` where it does not."""
-    pictures = noise(input_nc, side=max(64, net.stride))
+    images = noise(input_nc, side=max(64, net.stride))
     try:
-        graph = onnx_graph(AnySize(net.model, net.stride, net.smallest), pictures[1], about)
-        difference = largest_difference(graph, net, pictures)
+        graph = onnx_graph(DynamicPadding(net.model, net.stride, net.min_size), images[1], about)
+        difference = largest_difference(graph, net, images)
     except Exception as error:  # compilers of graphs raise almost anything
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"this generator cannot be written as ONNX: {reason[:200]}") from None
-    sizes = ", ".join("×".join(map(str, batch.shape)) for batch in pictures)
+    sizes = ", ".join("×".join(map(str, batch.shape)) for batch in images)
     if not difference <= TOLERANCE:  # which NaN is not either
         raise UserError(
             f"onnxruntime differs from PyTorch by {difference:.2g}, more than {TOLERANCE}, at "
@@ -112,7 +112,7 @@ def checked_graph(net: nn.Module, input_nc: int, about: dict[str, str]) -> bytes
 
 
 def noise(channels: int, side: int) -> list[Tensor]:
-    """Batches (N, C, H, W) in [-1, 1]: a fitting size, an odd one, and one smaller than strides."""
+    """ImageLoader (N, C, H, W) in [-1, 1]: a fitting size, an odd one, and one smaller than strides."""
     generator = torch.Generator().manual_seed(0)
     shapes = [(1, channels, side, side), (2, channels, side - 3, side + 9), (1, channels, 8, 13)]
     return [torch.rand(shape, generator=generator) * 2 - 1 for shape in shapes]
@@ -136,5 +136,5 @@ def write(graph: bytes, output: Path) -> None:
 
 
 if __name__ == "__main__":
-    with polite_errors():
+    with report_user_errors():
         export(ExportOptions().parse())

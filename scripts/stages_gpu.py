@@ -1,4 +1,4 @@
-"""What each measure of the runner is worth on this GPU: one table, stage by stage.
+"""What each measure of the executor is worth on this GPU: one table, stage by stage.
 
     python scripts/stages_gpu.py --size 256 --batch 1 8
 
@@ -22,10 +22,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
 from benchmark import write_report  # noqa: E402
 
+from engine.compile import compile_network  # noqa: E402
+from engine.cuda_graph import WARMUP_STEPS, CapturedStep  # noqa: E402
 from models import create_model  # noqa: E402
 from options import TrainOptions  # noqa: E402
-from util.capture import WARM_UP, CapturedStep  # noqa: E402
-from util.compiling import compile_network  # noqa: E402
 
 LAYOUT_COPY = re.compile(r"nchwToNhwc|nhwcToNchw|convertTensor", re.IGNORECASE)
 STAGES = ("fp32", "tf32", "bf16", "channels_last", "compiled", "captured")
@@ -48,8 +48,8 @@ def build(stage: str, batch: int, size: int):
     if level >= STAGES.index("compiled"):
         for net in model.networks.values():
             compile_network(net)
-    pictures = [torch.rand(batch, 3, size, size, device="cuda") * 2 - 1 for _ in "AB"]
-    A, B = (picture.to(memory_format=layout) for picture in pictures)
+    images = [torch.rand(batch, 3, size, size, device="cuda") * 2 - 1 for _ in "AB"]
+    A, B = (image.to(memory_format=layout) for image in images)
     model.set_input({"A": A, "B": B})
     for optimizer in model.optimizers.values():
         for group in optimizer.param_groups:
@@ -64,7 +64,7 @@ def measure(stage: str, batch: int, size: int, blocks: int = 5, steps: int = 10)
     torch.cuda.reset_peak_memory_stats()
     start = time.perf_counter()
     step = build(stage, batch, size)
-    for _ in range(WARM_UP + 2):
+    for _ in range(WARMUP_STEPS + 2):
         step()
     torch.cuda.synchronize()
     seconds_to_start = time.perf_counter() - start

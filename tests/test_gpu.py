@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import jobs
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import call_in, golden, ok
-from steps import batch, weights_of, words
+from helpers import jobs
+from helpers.commands import call_in, golden, ok
+from helpers.models import batch, weights_of, words
 
+from engine.cuda_graph import WARMUP_STEPS
+from engine.executor import StepExecutor
 from models import create_model
 from models.networks import define_G
 from models.networks.layers import ReflectionPad2d
 from options import TrainOptions
-from util.capture import WARM_UP
-from util.runner import Runner
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -24,10 +24,10 @@ SIZE = {"crop_size": 32, "load_size": 32, "ngf": 8, "ndf": 8, "netG": "resnet_6b
 def runner_for(**options):
     opt = TrainOptions().parse(["--dataroot", ".", *words(options)])
     model = create_model(opt)
-    return model, Runner(model, opt)
+    return model, StepExecutor(model, opt)
 
 
-def pictures(seed: int, n: int = 1) -> dict:
+def images(seed: int, n: int = 1) -> dict:
     data = batch(seed, n)
     return {name: v.float() if torch.is_tensor(v) else v for name, v in data.items()}
 
@@ -61,17 +61,17 @@ def test_captured_steps_are_the_eager_ones(pool_size, monkeypatch):
     torch.backends.cudnn.allow_tf32 = False
     ends = []
     for captured in (False, True):
-        model, runner = runner_for(
+        model, executor = runner_for(
             **SIZE, precision="fp32", compile="off", pool_size=pool_size, batch_size=2
         )
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
         if not captured:
-            runner.run_step = model.optimize_parameters
+            executor.run_step = model.optimize_parameters
         losses = []
-        for i in range(WARM_UP + 6):
-            model.set_learning_rate(2e-4 if i < WARM_UP + 3 else 1e-4)
-            runner.step(pictures(i, n=1 if i == WARM_UP + 2 else 2))
+        for i in range(WARMUP_STEPS + 6):
+            model.set_learning_rate(2e-4 if i < WARMUP_STEPS + 3 else 1e-4)
+            executor.step(images(i, n=1 if i == WARMUP_STEPS + 2 else 2))
             losses.append(list(model.get_current_losses().values()))
         ends.append((losses, weights_of(model)))
     assert torch.allclose(torch.tensor(ends[0][0]), torch.tensor(ends[1][0]), rtol=2e-3, atol=1e-4)
@@ -86,17 +86,17 @@ def test_the_first_golden_step_holds(precision, compile_):
     reference = golden("steps_cycle_gan_default.pt")
     options = {k: v for k, v in reference["options"].items() if k != "lambda_L1"}
     sizes = {"crop_size": 32, "load_size": 32}
-    model, runner = runner_for(**options, **sizes, precision=precision, compile=compile_)
+    model, executor = runner_for(**options, **sizes, precision=precision, compile=compile_)
     for net, state in reference["initial"].items():
         model.networks[net].load_state_dict(state)
     A, B = (reference[side][0].float() / 127.5 - 1 for side in "AB")
-    runner.step({"A": A, "B": B})
+    executor.step({"A": A, "B": B})
     found = torch.tensor(list(model.get_current_losses().values()), dtype=torch.float64)
     bound = 1e-2 if precision == "fp32" else 5e-2  # TF32 and bf16
     assert torch.allclose(found, reference["losses"][0], rtol=bound)
 
 
-def test_deep_pictures_are_computed_with_all_digits(monkeypatch, capsys):
+def test_deep_images_are_computed_with_all_digits(monkeypatch, capsys):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     runner_for(**SIZE, input_nc=1, output_nc=1, bit_depth=16)
     assert not torch.backends.cudnn.allow_tf32
@@ -104,32 +104,32 @@ def test_deep_pictures_are_computed_with_all_digits(monkeypatch, capsys):
 
 
 def test_running_values_go_back_in_a_captured_step_that_went_bad():
-    model, runner = runner_for(**SIZE, norm="batch", precision="fp32", compile="off")
-    for i in range(WARM_UP + 2):
-        runner.step(pictures(i))
+    model, executor = runner_for(**SIZE, norm="batch", precision="fp32", compile="off")
+    for i in range(WARMUP_STEPS + 2):
+        executor.step(images(i))
     before = weights_of(model)
-    bad = pictures(WARM_UP + 2)
-    runner.step({**bad, "A": bad["A"] * float("nan")})
-    assert runner.run_step.graph is not None
+    bad = images(WARMUP_STEPS + 2)
+    executor.step({**bad, "A": bad["A"] * float("nan")})
+    assert executor.run_step.graph is not None
     for name, state in before.items():
         for key, value in model.networks[name].state_dict().items():
             assert torch.equal(value, state[key]) or key.endswith("tracked"), (name, key)
-    assert runner.problem() is not None
-    runner.step(pictures(WARM_UP + 3))
-    assert runner.problem() is None
+    assert executor.problem() is not None
+    executor.step(images(WARMUP_STEPS + 3))
+    assert executor.problem() is None
 
 
-def test_pictures_of_several_sizes_are_not_replayed():
+def test_images_of_several_sizes_are_not_replayed():
     """A pool holds both sizes from the odd one on; before it the step was captured."""
-    _, runner = runner_for(**SIZE, precision="fp32", compile="off", pool_size=3)
-    for i in range(WARM_UP + 2):
-        runner.step(pictures(i))
-    assert runner.run_step.graph is not None
-    runner.run_step._replay = None  # from now on an error
+    _, executor = runner_for(**SIZE, precision="fp32", compile="off", pool_size=3)
+    for i in range(WARMUP_STEPS + 2):
+        executor.step(images(i))
+    assert executor.run_step.graph is not None
+    executor.run_step._replay = None  # from now on an error
     for size in (36, 32, 32):
         data = batch(size, size=size)
-        runner.step({k: v.float() if torch.is_tensor(v) else v for k, v in data.items()})
-    assert runner.problem() is None
+        executor.step({k: v.float() if torch.is_tensor(v) else v for k, v in data.items()})
+    assert executor.problem() is None
 
 
 def test_one_process_over_nccl_is_the_plain_run(dataset, tmp_path):

@@ -12,7 +12,7 @@ class UserError(Exception):
 
 
 @contextlib.contextmanager
-def polite_errors() -> Iterator[None]:
+def report_user_errors() -> Iterator[None]:
     """Turn a `UserError` into one line ``error: …`` and exit status 2; Ctrl-C exits with 130.
 
     So is what the system says of a file: no permission, no space, a file where a folder should be.

@@ -47,7 +47,7 @@ def remove_leftovers(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def cut_to(path: Path, size: int) -> None:
+def truncate_file(path: Path, size: int) -> None:
     """Forget what was appended to ``path`` beyond ``size`` bytes."""
     if path.is_file() and path.stat().st_size > size:
         os.truncate(path, size)

@@ -29,7 +29,7 @@ def choice(default: str, registry: Collection[str], help: str) -> Flag:
     return Flag(default, str, help, registry)
 
 
-def whole(least: int = 0, most: float = math.inf) -> Callable[[str], int]:
+def int_range(least: int = 0, most: float = math.inf) -> Callable[[str], int]:
     """A whole number from ``least`` to ``most``."""
 
     def parse(text: str) -> int:
@@ -46,11 +46,11 @@ def whole(least: int = 0, most: float = math.inf) -> Callable[[str], int]:
     return parse
 
 
-def one_of(*numbers: int) -> Callable[[str], int]:
+def int_choice(*numbers: int) -> Callable[[str], int]:
     """One of a few whole numbers."""
 
     def parse(text: str) -> int:
-        value = whole()(text)
+        value = int_range()(text)
         if value not in numbers:
             raise ValueError(f"must be {' or '.join(map(str, numbers))}")
         return value
@@ -58,7 +58,7 @@ def one_of(*numbers: int) -> Callable[[str], int]:
     return parse
 
 
-def real(least: float = -math.inf, below: float = math.inf) -> Callable[[str], float]:
+def float_range(least: float = -math.inf, below: float = math.inf) -> Callable[[str], float]:
     """A finite number from ``least`` up to, but not including, ``below``."""
 
     def parse(text: str) -> float:
@@ -79,7 +79,7 @@ def real(least: float = -math.inf, below: float = math.inf) -> Callable[[str], f
 
 def count_or_inf(text: str) -> float:
     """A whole number of at least 1, or ``inf``."""
-    return math.inf if text == "inf" else whole(1)(text)
+    return math.inf if text == "inf" else int_range(1)(text)
 
 
 def gpu_list(text: str) -> list[int]:

@@ -1,10 +1,10 @@
-"""Colour as people see it: sRGB ↔ CIE L*a*b*, the coordinates in which grey pictures get colours.
+"""Color as people see it: sRGB ↔ CIE L*a*b*, the coordinates in which gray images get colors.
 
 sRGB is that of IEC 61966-2-1:1999; L*a*b* that of CIE 15.2-1986, for the illuminant D65 and
 the 2° observer, with the digits printed there. (CIE 15:2004 writes fractions for them: (6/29)³ for
-0.008856, 841/108 for 7.787, which moves no colour by more than 0.0002.) L runs from 0 (black) to
+0.008856, 841/108 for 7.787, which moves no color by more than 0.0002.) L runs from 0 (black) to
 100 (white); a (green to red) and b (blue to yellow) of what sRGB can show stay within ±108.
-Pictures are tensors (…, 3, H, W).
+Images are tensors (…, 3, H, W).
 """
 
 import torch
@@ -33,7 +33,7 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
 
 
 def lab_to_rgb(lab: Tensor) -> Tensor:
-    """The inverse of `rgb_to_lab`; colours that sRGB cannot show are clipped to [0, 1]."""
+    """The inverse of `rgb_to_lab`; colors that sRGB cannot show are clipped to [0, 1]."""
     L, a, b = lab.unbind(-3)
     y = (L + 16) / 116
     # Below 0 there would be less than no blue; scikit-image stops at the same point.
@@ -44,18 +44,18 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
     return torch.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
 
 
-def lightness_and_colour(pictures: Tensor) -> tuple[Tensor, Tensor]:
-    """Pictures in [-1, 1] → for networks: L/50 − 1, (…, 1, H, W), and (a, b)/110, (…, 2, H, W).
+def rgb_to_network_lab(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Images in [-1, 1] → for networks: L/50 − 1, (…, 1, H, W), and (a, b)/110, (…, 2, H, W).
 
     Computed in float64: in float32 the last bit would depend on the number of threads.
     """
-    lab = rgb_to_lab((pictures.double() + 1) / 2)
-    L, ab = lab.to(pictures.dtype).split([1, 2], dim=-3)
+    lab = rgb_to_lab((images.double() + 1) / 2)
+    L, ab = lab.to(images.dtype).split([1, 2], dim=-3)
     return L / 50 - 1, ab / AB
 
 
-def coloured(lightness: Tensor, ab: Tensor) -> Tensor:
-    """The inverse of `lightness_and_colour`: pictures (…, 3, H, W) in [-1, 1]."""
+def network_lab_to_rgb(lightness: Tensor, ab: Tensor) -> Tensor:
+    """The inverse of `rgb_to_network_lab`: images (…, 3, H, W) in [-1, 1]."""
     return lab_to_rgb(torch.cat([(lightness + 1) * 50, ab * AB], dim=-3)) * 2 - 1
 
 

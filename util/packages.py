@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from util.errors import UserError
 
 
-def require(what: str, *packages: str) -> None:
+def require_packages(what: str, *packages: str) -> None:
     """Raise `UserError` if any of ``packages``, which ``what`` needs, is not installed."""
     missing = [package for package in packages if find_spec(package) is None]
     if missing:

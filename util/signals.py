@@ -68,12 +68,12 @@ class StopRequest:
             os.write(2, PATIENT if self.patient else FIRST)
 
 
-def end_unhurried() -> None:
+def ignore_sigterm() -> None:
     """For a process that is about to end: whoever asks it to end lets it tell why first."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def leave_signals_to_the_parent() -> None:
+def ignore_job_signals() -> None:
     """For worker processes: Ctrl-C in a terminal and a scheduler's signals reach all of them.
 
     Only when the parent itself sends SIGTERM, as it does in the end, they obey.

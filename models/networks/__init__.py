@@ -1,7 +1,7 @@
 """The networks: layers and how they are put together. Nothing here knows the command line.
 
 People import `define_G` and `define_D` in notebooks; the parser takes its choices from
-`GENERATORS`, `DISCRIMINATORS`, `NORMS` and `INITIALISERS`.
+`GENERATORS`, `DISCRIMINATORS`, `NORMS` and `INIT_TYPES`.
 """
 
 import bisect
@@ -10,20 +10,20 @@ from functools import partial
 import torch
 from torch import nn
 
-from models.networks.initialisation import INITIALISERS, initialise
+from models.networks.initialization import INIT_TYPES, init_weights
 from models.networks.layers import NORMS
-from models.networks.patchgan import PatchDiscriminator, PixelDiscriminator
+from models.networks.patchgan import NLayerDiscriminator, PixelDiscriminator
 from models.networks.resnet import ResnetGenerator
 from models.networks.unet import UnetGenerator
 
 __all__ = [
     "DISCRIMINATORS",
     "GENERATORS",
-    "INITIALISERS",
+    "INIT_TYPES",
     "NORMS",
     "define_D",
     "define_G",
-    "smallest_picture",
+    "min_image_size",
 ]
 
 GENERATORS = {
@@ -33,8 +33,8 @@ GENERATORS = {
     "unet_128": partial(UnetGenerator, num_downs=7),
 }
 DISCRIMINATORS = {
-    "basic": lambda input_nc, ndf, n_layers, norm: PatchDiscriminator(input_nc, ndf, 3, norm),
-    "n_layers": PatchDiscriminator,
+    "basic": lambda input_nc, ndf, n_layers, norm: NLayerDiscriminator(input_nc, ndf, 3, norm),
+    "n_layers": NLayerDiscriminator,
     "pixel": lambda input_nc, ndf, n_layers, norm: PixelDiscriminator(input_nc, ndf, norm),
 }
 
@@ -51,12 +51,12 @@ def define_G(
 ) -> nn.Module:
     """A generator with fresh weights: (N, input_nc, H, W) in [-1, 1] → (N, output_nc, H, W).
 
-    ``netG`` is a key of `GENERATORS`, ``norm`` of `NORMS`, ``init_type`` of `INITIALISERS`.
-    H and W are free: inside, pictures are padded to a multiple of ``net.stride`` (4 for the
+    ``netG`` is a key of `GENERATORS`, ``norm`` of `NORMS`, ``init_type`` of `INIT_TYPES`.
+    H and W are free: inside, images are padded to a multiple of ``net.stride`` (4 for the
     ResNets, 128 or 256 for the U-Nets). Raises KeyError for an unknown name.
     """
     net = GENERATORS[netG](input_nc, output_nc, ngf, norm=norm, use_dropout=use_dropout)
-    return initialise(net, init_type, init_gain)
+    return init_weights(net, init_type, init_gain)
 
 
 def define_D(
@@ -75,18 +75,18 @@ def define_D(
     for an unknown name.
     """
     net = DISCRIMINATORS[netD](input_nc, ndf, n_layers_D, norm)
-    return initialise(net, init_type, init_gain)
+    return init_weights(net, init_type, init_gain)
 
 
 @torch.no_grad()
-def smallest_picture(netD: str, n_layers_D: int, norm: str, most: int = 512) -> int:
-    """The least side in pixels of pictures that the discriminator can judge; at most ``most``."""
+def min_image_size(netD: str, n_layers_D: int, norm: str, most: int = 512) -> int:
+    """The least side in pixels of images that the discriminator can judge; at most ``most``."""
     net = DISCRIMINATORS[netD](1, 1, n_layers_D, norm)
 
     def fits(side: int) -> bool:
         try:
             net(torch.zeros(1, 1, side, side))
-        except (RuntimeError, ValueError):  # nothing left to convolve, or to normalise
+        except (RuntimeError, ValueError):  # nothing left to convolve, or to normalize
             return False
         return True
 

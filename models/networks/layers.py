@@ -8,12 +8,12 @@ from util.precision import full_precision
 
 
 class InstanceNorm2d(nn.InstanceNorm2d):
-    """Each channel of each picture to mean 0 and variance 1, without parameters or running values.
+    """Each channel of each image to mean 0 and variance 1, without parameters or running values.
 
     Ulyanov et al., 2016, eq. 4. The input gradient of `torch.nn.InstanceNorm2d` itself is wrong
     when the batch is 1 and the incoming gradient is channels-last (seen up to torch 2.15), and it
-    turns channels-last pictures into contiguous ones. For one picture the statistics of the batch
-    *are* those of the instance, so batch norm, picture by picture, computes the same thing and
+    turns channels-last images into contiguous ones. For one image the statistics of the batch
+    *are* those of the instance, so batch norm, image by image, computes the same thing and
     keeps the layout. A compiler gets the formula itself, a file of ONNX the operation by its name.
     """
 
@@ -21,14 +21,12 @@ class InstanceNorm2d(nn.InstanceNorm2d):
         if torch.compiler.is_compiling():
             # Not is_exporting, which torch 2.11 affirms to every compiler.
             exporting = torch.onnx.is_in_onnx_export()
-            return F.instance_norm(x, eps=self.eps) if exporting else normalise(x, self.eps)
-        pictures = [
-            F.batch_norm(one, None, None, training=True, eps=self.eps) for one in x.split(1)
-        ]
-        return pictures[0] if len(pictures) == 1 else torch.cat(pictures)
+            return F.instance_norm(x, eps=self.eps) if exporting else instance_norm(x, self.eps)
+        images = [F.batch_norm(one, None, None, training=True, eps=self.eps) for one in x.split(1)]
+        return images[0] if len(images) == 1 else torch.cat(images)
 
 
-def normalise(x: Tensor, eps: float) -> Tensor:
+def instance_norm(x: Tensor, eps: float) -> Tensor:
     """(x − mean) / √(variance + eps) over the pixels of each channel, in full precision."""
     exact = full_precision(x)
     variance, mean = torch.var_mean(exact, dim=(2, 3), correction=0, keepdim=True)
@@ -40,11 +38,11 @@ class ReflectionPad2d(nn.ReflectionPad2d):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W) → (N, C, H + 2p, W + 2p)
         if x.is_cuda and not torch.compiler.is_compiling():
-            return mirrored(mirrored(x, self.padding[0], dim=3), self.padding[0], dim=2)
+            return reflect_pad(reflect_pad(x, self.padding[0], dim=3), self.padding[0], dim=2)
         return super().forward(x)
 
 
-def mirrored(x: Tensor, pad: int, dim: int) -> Tensor:
+def reflect_pad(x: Tensor, pad: int, dim: int) -> Tensor:
     """x with ``pad`` reflected pixels on both ends of ``dim``; only slices, flips and one copy."""
     size = x.shape[dim]
     before = x.narrow(dim, 1, pad).flip(dim)
@@ -80,14 +78,14 @@ class ScoreConv2d(nn.Conv2d):
 
 
 class Tanh(nn.Tanh):
-    """tanh in full precision: pictures have 256 levels, bf16 has half as many near 1."""
+    """tanh in full precision: images have 256 levels, bf16 has half as many near 1."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(full_precision(x))
 
 
 def conv(channels: int, out: int, kernel_size: int, *, norm: str, **how) -> list[nn.Module]:
-    """A convolution and the normalisation after it."""
+    """A convolution and the normalization after it."""
     kind = Conv2d if norm == "instance" else nn.Conv2d
     return [kind(channels, out, kernel_size, bias=has_bias(norm), **how), NORMS[norm](out)]
 
@@ -95,7 +93,7 @@ def conv(channels: int, out: int, kernel_size: int, *, norm: str, **how) -> list
 def conv_transpose(
     channels: int, out: int, kernel_size: int, *, norm: str, **how
 ) -> list[nn.Module]:
-    """A transposed convolution and the normalisation after it."""
+    """A transposed convolution and the normalization after it."""
     kind = ConvTranspose2d if norm == "instance" else nn.ConvTranspose2d
     return [kind(channels, out, kernel_size, bias=has_bias(norm), **how), NORMS[norm](out)]
 
@@ -115,20 +113,20 @@ NORMS = {
 }
 
 
-def on_padded(net: nn.Module, x: Tensor, stride: int, smallest: int) -> Tensor:
-    """``net(x)`` for pictures of any size: padded by reflection to a multiple of ``stride`` pixels.
+def forward_padded(net: nn.Module, x: Tensor, stride: int, min_size: int) -> Tensor:
+    """``net(x)`` for images of any size: padded by reflection to a multiple of ``stride`` pixels.
 
     The result has the size of ``x`` (N, C, H, W). Nothing happens where the size already fits.
     """
     height, width = x.shape[-2:]
-    right = max(smallest, -(-width // stride) * stride) - width
-    below = max(smallest, -(-height // stride) * stride) - height
+    right = max(min_size, -(-width // stride) * stride) - width
+    below = max(min_size, -(-height // stride) * stride) - height
     if right == below == 0:
         return net(x)
-    return net(reflect(x, right, below))[..., :height, :width]
+    return net(extend_by_reflection(x, right, below))[..., :height, :width]
 
 
-def reflect(x: Tensor, right: int, below: int) -> Tensor:
+def extend_by_reflection(x: Tensor, right: int, below: int) -> Tensor:
     """Continue x (N, C, H, W) by its mirror image, any number of pixels to the right and below."""
     while right > 0 or below > 0:
         height, width = x.shape[-2:]
@@ -140,11 +138,11 @@ def reflect(x: Tensor, right: int, below: int) -> Tensor:
     return x
 
 
-def on_each(net: nn.Module, *batches: Tensor) -> tuple[Tensor, ...]:
+def forward_batched(net: nn.Module, *batches: Tensor) -> tuple[Tensor, ...]:
     """``net`` on each of some batches, in one call where that is the same thing.
 
-    With batch norm in training mode the pictures of a call see each other, so the calls stay
-    apart; so they do where the pictures differ in size.
+    With batch norm in training mode the images of a call see each other, so the calls stay
+    apart; so they do where the images differ in size.
     """
     alike = len({batch.shape for batch in batches}) == 1
     if not alike or any(isinstance(layer, nn.BatchNorm2d) for layer in net.modules()):

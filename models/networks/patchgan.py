@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from models.networks.layers import ScoreConv2d, conv, has_bias
 
 
-class PatchDiscriminator(nn.Module):
+class NLayerDiscriminator(nn.Module):
     """(N, input_nc, H, W) → scores (N, 1, h, w), unbounded; with 3 layers each sees 70×70 pixels.
 
-    ``n_layers`` 4×4 convolutions of stride 2 and two of stride 1; 256×256 pictures give 30×30
+    ``n_layers`` 4×4 convolutions of stride 2 and two of stride 1; 256×256 images give 30×30
     scores. No norm on the first and the last convolution.
     """
 

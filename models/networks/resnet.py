@@ -4,17 +4,17 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from models.networks.layers import ReflectionPad2d, Tanh, conv, conv_transpose, on_padded
+from models.networks.layers import ReflectionPad2d, Tanh, conv, conv_transpose, forward_padded
 
 
 class ResnetGenerator(nn.Module):
-    """(N, input_nc, H, W) → (N, output_nc, H, W) in [-1, 1]; H and W are any: see `on_padded`.
+    """(N, input_nc, H, W) → (N, output_nc, H, W) in [-1, 1]; H and W are any: see `forward_padded`.
 
-    The comments give the shapes for ngf = 64 and a 256×256 picture.
+    The comments give the shapes for ngf = 64 and a 256×256 image.
     """
 
     stride = 4  # what the two halvings need
-    smallest = 8  # at a quarter size there are 2 pixels, as many as a reflection takes
+    min_size = 8  # at a quarter size there are 2 pixels, as many as a reflection takes
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class ResnetGenerator(nn.Module):
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
-        return on_padded(self.model, x, self.stride, self.smallest)
+        return forward_padded(self.model, x, self.stride, self.min_size)
 
 
 class ResnetBlock(nn.Module):
@@ -69,7 +69,7 @@ def _up(channels: int, out: int, norm: str) -> list[nn.Module]:
     return [*conv_transpose(channels, out, 3, norm=norm, **how), nn.ReLU()]
 
 
-def recompute_blocks(net: nn.Module) -> int:
+def checkpoint_blocks(net: nn.Module) -> int:
     """Trade time for memory: let all residual blocks of ``net`` recompute; return how many."""
     blocks = [module for module in net.modules() if isinstance(module, ResnetBlock)]
     for block in blocks:

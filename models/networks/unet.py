@@ -3,15 +3,15 @@
 import torch
 from torch import Tensor, nn
 
-from models.networks.layers import Tanh, conv, conv_transpose, has_bias, on_padded
+from models.networks.layers import Tanh, conv, conv_transpose, forward_padded, has_bias
 
 HALF = {"kernel_size": 4, "stride": 2, "padding": 1}  # half the size down, twice the size up
 
 
 class UnetGenerator(nn.Module):
-    """(N, input_nc, H, W) → (N, output_nc, H, W) in [-1, 1]; H and W are any: see `on_padded`.
+    """(N, input_nc, H, W) → (N, output_nc, H, W) in [-1, 1]; H and W are any: see `forward_padded`.
 
-    Built from the inside out; the innermost block sees 1×1 pixels of a picture of 2**num_downs.
+    Built from the inside out; the innermost block sees 1×1 pixels of an image of 2**num_downs.
     Channels grow ngf, 2·ngf, 4·ngf, 8·ngf and stay there; the blocks between have dropout.
     """
 
@@ -25,7 +25,7 @@ class UnetGenerator(nn.Module):
         num_downs: int = 8,
     ):
         super().__init__()
-        self.stride = self.smallest = 2**num_downs
+        self.stride = self.min_size = 2**num_downs
         block = _innermost(8 * ngf, norm)
         for _ in range(num_downs - 5):
             block = _between(8 * ngf, 8 * ngf, block, norm, use_dropout)
@@ -34,7 +34,7 @@ class UnetGenerator(nn.Module):
         self.model = _outermost(input_nc, output_nc, ngf, block, norm)
 
     def forward(self, x: Tensor) -> Tensor:
-        return on_padded(self.model, x, self.stride, self.smallest)
+        return forward_padded(self.model, x, self.stride, self.min_size)
 
 
 class SkipBlock(nn.Module):

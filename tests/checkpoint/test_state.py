@@ -1,0 +1,260 @@
+"""The state file: whole or not there, and honest about which."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from helpers.commands import ROOT, TINY, call_in, ok
+from helpers.runs import RUN, files_no_longer_than, go_on, losses, start
+from hypothesis import given
+from hypothesis import strategies as st
+
+from checkpoint import state as run_state
+from checkpoint.state import LATEST, PREVIOUS, digest, load_state, read_state_file, save_state
+from models.image_pool import ImagePool
+from reporting.history import History, Record
+from util.files import write_atomically
+
+NUMBERS = st.integers(-(2**40), 2**40) | st.floats(allow_nan=False) | st.booleans() | st.none()
+LEAVES = NUMBERS | st.text(max_size=9) | st.binary(max_size=0).map(lambda _: torch.arange(3.0))
+TREES = st.recursive(
+    LEAVES,
+    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=5), inside),
+    max_leaves=12,
+)
+
+
+@pytest.fixture
+def folder(tmp_path, dataset):
+    """A run of 2 steps a state, three of them."""
+    words = ["--dataroot", dataset, *RUN, "--name", "run", "--save_latest_freq", "2"]
+    ok(call_in(tmp_path, "train.py", *words))
+    return tmp_path / "checkpoints" / "run"
+
+
+@given(TREES)
+def test_any_state_comes_back_as_it_was(tmp_path_factory, tree):
+    folder = tmp_path_factory.mktemp("state")
+    save_state(folder, {"tree": tree})
+    assert digest(load_state(folder)) == digest({"tree": tree})
+
+
+def test_the_digest_sees_every_difference():
+    trees = [
+        {"a": torch.zeros(2)}, {"a": torch.zeros(2, 1)}, {"a": torch.zeros(2).double()},
+        {"b": torch.zeros(2)}, {"a": [0.0, 0.0]}, {"a": 0}, {"a": "0"}, {"a": False}, {"a": [[0]]},
+        {"a": [0, []]}, {"a": torch.tensor([0.0, 1e-45])},
+    ]  # fmt: skip
+    assert len({digest(tree) for tree in trees}) == len(trees)
+
+
+def damaged(path, how: str) -> None:
+    content = bytearray(path.read_bytes())
+    if how == "cut short":
+        content = content[: len(content) // 2]
+    elif how == "empty":
+        content = bytearray()
+    elif how == "other file":
+        content = bytearray(b"not a state")
+    else:  # one bit, in the middle of some tensor
+        content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("how", ["cut short", "empty", "other file", "flipped bit"])
+def test_a_damaged_state_is_told_and_the_one_before_takes_its_place(how, folder, tmp_path):
+    damaged(folder / LATEST, how)
+    done = ok(go_on(tmp_path, "--n_epochs_decay", "2"))
+    assert f"{LATEST} is damaged" in done.stdout or "is not the state" in done.stdout
+    assert f"going on from {PREVIOUS}" in done.stdout
+    assert len(losses(folder)) == len({record[2] for record in losses(folder)})
+
+
+def test_where_both_are_damaged_the_networks_are_offered(folder, tmp_path):
+    for name in (LATEST, PREVIOUS):
+        damaged(folder / name, "cut short")
+    done = go_on(tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert f"--init_from {folder}" in done.stderr
+    words = ["--name", "next", *TINY, "--n_epochs", "1", "--n_epochs_decay", "0"]
+    data = json.loads((folder / "train_opt.json").read_text("utf-8"))["dataroot"]
+    words += ["--dataroot", data, "--display_id", "0", "--init_from", folder]
+    assert "starting from" in ok(call_in(tmp_path, "train.py", *words)).stdout
+
+
+def test_a_state_of_a_newer_program_is_left_alone(folder, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(run_state, "FORMAT", 7)
+        save_state(folder, {"options": {}, "progress": {}})
+    before = (folder / LATEST).read_bytes()
+    done = go_on(tmp_path)
+    assert done.returncode == 2
+    assert "newer version" in done.stderr
+    assert (folder / LATEST).read_bytes() == before
+
+
+@pytest.mark.parametrize("moment", range(1, 9))
+def test_whatever_fails_while_it_is_written_the_old_state_stays(moment, tmp_path, monkeypatch):
+    save_state(tmp_path, {"value": 1})
+    calls = iter(range(1, 99))
+
+    def failing(real):
+        def wrapped(*args, **kwargs):
+            if next(calls) == moment:
+                raise OSError(28, "No space left on device")
+            return real(*args, **kwargs)
+
+        return wrapped
+
+    monkeypatch.setattr(torch, "save", failing(torch.save))
+    monkeypatch.setattr(torch, "load", failing(torch.load))
+    monkeypatch.setattr(os, "fsync", failing(os.fsync))
+    monkeypatch.setattr(type(tmp_path), "replace", failing(type(tmp_path).replace))
+    try:
+        save_state(tmp_path, {"value": 2})
+    except Exception:
+        expected = {1, 2}
+    else:
+        assert moment > 6
+        expected = {2}
+    monkeypatch.undo()
+    assert load_state(tmp_path)["value"] in expected
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_a_temporary_file_is_never_left(tmp_path):
+    def fail(path):
+        path.write_text("half")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_atomically(tmp_path / "x", fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_and_the_run_goes_on(tmp_path, dataset):
+    words = ["--dataroot", str(dataset), *RUN, "--save_latest_freq", "2"]
+    run = start(tmp_path, "run", {"full": 26}, *words)
+    output, _ = run.communicate(timeout=120)
+    assert run.returncode == 2
+    assert "Traceback" not in output
+    assert "warning: the run could not be saved: No space left on device" in output
+    assert "End of epoch 2 / 2" in output
+    assert output.splitlines()[-1].startswith("error: the run could not be saved")
+    folder = tmp_path / "checkpoints" / "run"
+    assert read_state_file(folder / LATEST)["progress"]["total_iters"] in (0, 2, 4)
+    assert not list(folder.rglob(".*.tmp"))
+    ok(go_on(tmp_path))
+
+
+def test_two_runs_of_one_name_at_a_time_are_refused(tmp_path, dataset):
+    words = ["--dataroot", str(dataset), *RUN, "--n_epochs", "500", "--save_latest_freq", "1000"]
+    first = start(tmp_path, "run", {}, *words)
+    folder = tmp_path / "checkpoints" / "run"
+    wait_for(lambda: (folder / "losses.jsonl").is_file(), first)
+    second = call_in(tmp_path, "train.py", "--name", "run", *words)
+    assert second.returncode == 2
+    assert f"process {first.pid} is training it" in second.stderr
+    first.kill()
+    first.communicate()
+    ok(go_on(tmp_path, "--n_epochs", "0", "--n_epochs_decay", "1"))  # the lock died with it
+
+
+def wait_for(condition, run: subprocess.Popen, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert run.poll() is None, run.communicate()[0]
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGUSR1", 143)])
+@pytest.mark.parametrize("threads", ["0", "2"])
+def test_a_signal_saves_and_says_how_to_go_on(name, code, threads, tmp_path, dataset):
+    """The whole group of processes gets it, as from a terminal or a scheduler."""
+    words = ["--dataroot", str(dataset), *RUN, "--num_threads", threads, "--n_epochs", "500"]
+    run = subprocess.Popen(
+        [sys.executable, "train.py", "--name", "run", *words,
+         "--checkpoints_dir", str(tmp_path / "checkpoints")],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    folder = tmp_path / "checkpoints" / "run"
+    wait_for(lambda: (folder / "losses.jsonl").is_file(), run)
+    os.killpg(run.pid, getattr(signal, name))
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode == code, output
+    assert "Traceback" not in output
+    assert f"stopped by {name}" in output
+    assert "--name run --continue_train" in output
+    state = load_state(folder)
+    assert state["progress"]["total_iters"] == losses(folder)[-1][2]
+    assert not list(folder.rglob(".*.tmp"))
+
+
+def test_a_second_signal_ends_at_once(tmp_path, dataset):
+    words = ["--dataroot", str(dataset), *RUN, "--n_epochs", "500"]
+    run = start(tmp_path, "run", {"delay": 0.4}, *words)  # the first save takes many seconds
+    folder = tmp_path / "checkpoints" / "run"
+    wait_for(lambda: (folder / "losses.jsonl").is_file(), run)
+    run.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    asked = time.monotonic()
+    run.send_signal(signal.SIGINT)
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert time.monotonic() - asked < 2
+    assert "stopped at once" in output
+
+
+@given(st.integers(1, 4), st.lists(st.integers(1, 3), max_size=12), st.integers(0, 11))
+def test_a_pool_goes_on_where_it_was_anywhere(size, batches, cut):
+    straight, broken = ImagePool(size, "seed"), ImagePool(size, "seed")
+    number = 0
+    for i, n in enumerate(batches):
+        if i == cut:
+            state = broken.state_dict()
+            broken = ImagePool(size, "another seed")
+            broken.load_state_dict(state)
+        images = torch.arange(number, number + n, dtype=torch.float32).view(n, 1, 1, 1)
+        number += n
+        answers = []
+        for pool in (straight, broken):
+            pool.plan(n)
+            answers.append(pool.query(images))
+        assert torch.equal(*answers)
+
+
+# --- the records beside it -------------------------------------------------------------------
+
+
+def test_a_record_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "losses.jsonl"
+    history = History(path)
+    records = [Record(1, i, i, 2e-4, 0.1, 0.0, {"G_A": 1 / i}) for i in (1, 2, 3)]
+    history.add(records[0])
+    size = path.stat().st_size
+    with files_no_longer_than(size + 20), pytest.raises(OSError):
+        history.add(records[1])
+    assert path.stat().st_size == size
+    history.add(records[2])
+    assert History(path, path.stat().st_size).records == [records[0], records[2]]
+
+
+@pytest.mark.parametrize("spoilt", [b'{"epoch": 1, "it', b"", b"[]", b"{}", b"\xff\x00", b"7"])
+def test_a_line_that_is_no_record_is_left_out(spoilt, tmp_path):
+    path = tmp_path / "losses.jsonl"
+    history = History(path)
+    history.add(Record(1, 1, 1, 2e-4, 0.1, 0.0, {"G_A": 0.5}))
+    line = path.read_bytes()
+    path.write_bytes(line + spoilt + b"\n" + line)
+    assert History(path, path.stat().st_size).records == history.records * 2
