@@ -1,142 +1,158 @@
-"""Makes a data set folder from a published archive: fetches it, unpacks it safely, checks it.
+"""Create a dataset folder from a published archive: download, unpack and check it.
 
     python datasets/archive.py NAME [--from FILE] [--out datasets/NAME] [--any-count]
 
-The folder appears only when all checks have passed; until then nothing is left in its place.
+The folder appears only after all checks have passed.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import argparse
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from itertools import chain
+from pathlib import Path
 
 from PIL import Image
 from tqdm import tqdm
 
-from dataset_tools import SPLITS, Parser, UserError, refuse_filled, replacing, run
-from download import fetch_any
-from known_sets import SETS, KnownSet, find_set
-from unpack import UselessArchiveError, opened
+from common import SPLITS, Parser, UserError, atomic_folder, refuse_non_empty, run
+from download import download_any
+from known_datasets import DATASETS, KnownDataset, find_dataset
+from unpack import UnusableArchiveError, unpack
 
-_PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
+_IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
 
 
 def main() -> None:
-    options = parse()
-    known = find_set(options.name)
+    options = parse_args()
+    known = find_dataset(options.name)
     out = options.out or Path("datasets", known.name)
-    refuse_filled(out)
+    refuse_non_empty(out)
+
     strict = not options.any_count
     if options.source:
-        summary = make_set(options.source, out, known, strict)
+        summary = make_dataset(options.source, out, known, strict)
     else:
-        summary = make_set_from(obtain(known, out, options.url), out, known, strict)
+        archive = fetch_archive(known, out, options.url)
+        summary = use_download(archive, out, known, strict)
     print(f"{out}: {summary}")
 
 
-def parse():
-    parser = Parser(prog="download_cyclegan_dataset.sh", description="Fetches a published set.")
-    parser.add_argument("name", metavar="NAME", help=", ".join(SETS))
-    parser.add_argument("--out", type=Path, help="its folder; default: datasets/NAME")
-    parser.add_argument("--from", dest="source", type=Path, metavar="FILE",
-                        help="a zip or tar archive already at hand")  # fmt: skip
-    parser.add_argument("--url", help="another address of the archive, such as a mirror")
-    parser.add_argument("--any-count", action="store_true",
-                        help="accept other numbers and sizes of pictures")  # fmt: skip
+def parse_args() -> argparse.Namespace:
+    parser = Parser(
+        prog="download_cyclegan_dataset.sh",
+        description="Download, unpack and check a published dataset.",
+    )
+    source_help = "zip or tar archive to use, instead of downloading one"
+    add = parser.add_argument
+    add("name", metavar="NAME", help=", ".join(DATASETS))
+    add("--out", type=Path, help="output folder [datasets/NAME]")
+    add("--from", dest="source", type=Path, metavar="FILE", help=source_help)
+    add("--url", help="download the archive from this address, such as a mirror")
+    add("--any-count", action="store_true", help="accept other numbers and sizes of images")
     return parser.parse_args()
 
 
-def obtain(known: KnownSet, out: Path, url: str | None) -> Path:
-    """Downloads the archive beside `out` unless it is there; UserError if there is no address."""
+def fetch_archive(known: KnownDataset, out: Path, url: str | None) -> Path:
+    """Return the archive next to `out`, downloaded unless it exists.
+
+    Raises `UserError` if there is no address to download from.
+    """
     archive = out.resolve().parent / f"{out.resolve().name}.download"
     urls = (url,) if url else known.urls
     if not urls:
-        raise UserError(f"{known.name} has no direct link: get the archive from {known.by_hand}, "
-                        "then pass --from FILE")  # fmt: skip
+        raise UserError(
+            f"{known.name} has no direct link: get the archive from {known.manual_source}, "
+            "then pass --from FILE"
+        )
+
     if not archive.exists():
-        fetch_any(urls, archive)
+        download_any(urls, archive)
     return archive
 
 
-def make_set_from(download: Path, out: Path, known: KnownSet, strict: bool) -> str:
-    """As `make_set`, and removes the download when it is used up, or useless.
+def use_download(archive: Path, out: Path, known: KnownDataset, strict: bool) -> str:
+    """Call `make_dataset`, then remove the archive if it was unpacked or is unusable.
 
-    One that is whole but holds other pictures than expected stays, for a run with --any-count.
+    An intact archive with unexpected images is kept, for another run with ``--any-count``.
     """
     try:
-        summary = make_set(download, out, known, strict)
-    except UselessArchiveError:
-        download.unlink()
+        summary = make_dataset(archive, out, known, strict)
+    except UnusableArchiveError:
+        archive.unlink()
         raise
-    download.unlink()
+    archive.unlink()
     return summary
 
 
-def make_set(archive: Path, out: Path, known: KnownSet, strict: bool) -> str:
-    """Unpacks `archive` to `out` and says what it holds.
+def make_dataset(archive: Path, out: Path, known: KnownDataset, strict: bool) -> str:
+    """Unpack `archive` to `out` and return a summary of its content.
 
-    Raises UserError if one of the four folders has no pictures or, if `strict`, if the numbers
-    or sizes of the pictures are not those of `known`.
+    Raises `UserError` if one of the four folders contains no images or, if `strict`, if the
+    numbers or sizes of the images are not those of `known`.
     """
-    with opened(archive) as content:
-        counts = count(content.files)
+    with atomic_folder(out) as folder:
+        unpack(archive, folder)
+        images = [list_images(folder / split) for split in SPLITS]
+        counts = tuple(map(len, images))
+
         check_counts(counts, known, strict)
-        with replacing(out) as folder:
-            content.unpack(folder)
-            sizes = check_sizes(folder, known.side if strict else None)
-    return f"{_slashed(counts.values())} images, {sizes}"
+        sizes = check_sizes([*chain(*images)], known.side if strict else None)
+    return f"{_join(counts)} images, {sizes}"
 
 
-def count(paths: Iterable[PurePosixPath]) -> dict[str, int]:
-    """How many pictures lie directly in each of the four folders."""
-    found = Counter(str(path.parent) for path in paths if path.suffix.lower() in _PICTURES)
-    return {split: found[split] for split in SPLITS}
+def list_images(folder: Path) -> list[Path]:
+    """Return the images directly in `folder`, sorted by name."""
+    return [path for path in sorted(folder.glob("*")) if path.suffix.lower() in _IMAGE_SUFFIXES]
 
 
-def check_counts(counts: dict[str, int], known: KnownSet, strict: bool) -> None:
-    missing = [split for split in SPLITS if not counts[split]]
-    if missing:
-        raise UselessArchiveError(f"the archive holds no pictures in {', '.join(missing)}: "
-                                  f"it needs the folders {', '.join(SPLITS)}")  # fmt: skip
-    if strict and tuple(counts.values()) != known.counts:
+def check_counts(counts: tuple[int, ...], known: KnownDataset, strict: bool) -> None:
+    """Raise `UserError` if a split is empty or, if `strict`, if the numbers are unexpected."""
+    empty = [split for split, count in zip(SPLITS, counts, strict=True) if not count]
+    if empty:
+        raise UnusableArchiveError(
+            f"the archive contains no images in {', '.join(empty)}: "
+            f"pass one with the folders {', '.join(SPLITS)}"
+        )
+    if strict and counts != known.counts:
         raise UserError(
-            f"{known.name} has {_slashed(known.counts)} images, this archive holds "
-            f"{_slashed(counts.values())}: get it again, or pass --any-count"
+            f"{known.name} has {_join(known.counts)} images, this archive contains "
+            f"{_join(counts)}: get it again, or pass --any-count"
         )
 
 
-def check_sizes(folder: Path, side: int | None) -> str:
-    """Reads the size of every picture from its header; returns "256×256" or "various sizes".
+def check_sizes(images: list[Path], side: int | None) -> str:
+    """Read the size of every image from its header; return "256×256" or "various sizes".
 
-    Raises UserError if one is no picture or, with a `side`, is not `side` × `side` pixels.
+    Raises `UserError` for an unreadable file and, given a `side`, for an image that is not
+    `side` × `side` pixels.
     """
-    pictures = [p for split in SPLITS for p in sorted((folder / split).iterdir())
-                if p.suffix.lower() in _PICTURES]  # fmt: skip
     sizes = set()
-    for path in tqdm(pictures, desc="checking", leave=False, disable=None):
-        size = _header_size(path)
+    for path in tqdm(images, desc="checking", leave=False, disable=None):
+        size = _read_size(path)
         if side and size != f"{side}×{side}":
-            raise UserError(f"{_short(path)} is {size}, not {side}×{side}: get the archive again, "
-                            "or pass --any-count")  # fmt: skip
+            raise UserError(
+                f"{_short(path)} is {size}, not {side}×{side}: get the archive again, "
+                "or pass --any-count"
+            )
         sizes.add(size)
     return sizes.pop() if len(sizes) == 1 else "various sizes"
 
 
-def _header_size(path: Path) -> str:
+def _read_size(path: Path) -> str:
     try:
-        with Image.open(path) as picture:
-            return "{}×{}".format(*picture.size)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as trouble:
-        message = f"{_short(path)} is not a picture: get the archive again"
-        raise UselessArchiveError(message) from trouble
+        with Image.open(path) as image:
+            return "{}×{}".format(*image.size)
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        message = f"{_short(path)} is not a readable image: get the archive again"
+        raise UnusableArchiveError(message) from error
 
 
 def _short(path: Path) -> str:
     return f"{path.parent.name}/{path.name}"
 
 
-def _slashed(numbers: Iterable[int]) -> str:
+def _join(numbers: Iterable[int]) -> str:
     return "/".join(map(str, numbers))
 
 

@@ -1,9 +1,8 @@
-"""What the dataset scripts share: error lines, arguments, and folders that appear all at once."""
+"""Shared by the dataset scripts: argument parser, error reporting, atomic output folders."""
 
 from __future__ import annotations
 
 import argparse
-import re
 import shutil
 import signal
 import sys
@@ -12,80 +11,78 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# Lets the scripts find `util` and `data` where the project is not installed.
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
+
+from util.errors import UserError, report_user_errors
+from util.flags import int_range
+
 SPLITS = ("trainA", "trainB", "testA", "testB")
-
-
-class UserError(Exception):
-    """A mistake that the user can mend; its text names the flag or file, and the remedy."""
+MAX_COUNT = 1_000_000  # images per split
+MAX_SIDE = 8192  # pixels
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports a wrong command line as one UserError line, without the usage text."""
+    """An argument parser that raises `UserError` instead of printing the usage text."""
 
-    def __init__(self, **settings):
-        super().__init__(allow_abbrev=False, **settings)
-
-    def add_argument(self, *names, **settings):
-        if settings.get("default") not in (None, argparse.SUPPRESS):
-            settings["help"] += "; default: %(default)s"
-        return super().add_argument(*names, **settings)
+    def __init__(self, **kwargs):
+        super().__init__(allow_abbrev=False, **kwargs)
 
     def error(self, message: str):
-        raise UserError(f"{message} (--help lists the flags)")
+        raise UserError(f"{message.removeprefix('argument ')} (--help lists the flags)")
 
 
-def whole_number(least: int) -> Callable[[str], int]:
-    """A type for argparse: an integer that is at least `least`."""
+def integer(minimum: int, maximum: int = MAX_COUNT) -> Callable[[str], int]:
+    """An argparse type for integers from `minimum` to `maximum`."""
+    convert = int_range(minimum, maximum)
 
     def parse(text: str) -> int:
-        if not re.fullmatch(r"\d{1,9}", text) or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number >= {least}")
-        return int(text)
+        try:
+            return convert(text)
+        except ValueError as reason:  # argparse shows the reasons of its own error class only
+            raise argparse.ArgumentTypeError(f"{text!r}: {reason}") from None
 
     return parse
 
 
 def run(main: Callable[[], None]) -> None:
-    """Runs a script: user errors and failing files become one line on stderr and exit status 2."""
-    # SIGTERM ends a program at once; as an exception it lets temporary folders be removed first.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
+    """Run a script; user errors and system errors become one line and exit status 2."""
+    # SIGTERM kills a process at once; as an exception it lets temporary folders be removed first.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+    with report_user_errors():
         main()
-    except UserError as mistake:
-        sys.exit(_complain(str(mistake)))
-    except OSError as trouble:
-        sys.exit(_complain(f"{trouble.filename or 'system'}: {trouble.strerror or trouble}"))
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
-def _complain(message: str) -> int:
-    print("error:", " ".join(message.split()), file=sys.stderr)
-    return 2
-
-
-def refuse_filled(out: Path, flag: str = "--out") -> None:
-    """Raises UserError unless `out` is free: not there yet, or an empty folder."""
+def refuse_file(out: Path, flag: str = "--out") -> None:
+    """Raise `UserError` if `out` exists but is not a folder."""
     if out.exists() and not out.is_dir():
         raise UserError(f"{flag} {out} is a file: pass a folder")
+
+
+def refuse_non_empty(out: Path, flag: str = "--out") -> None:
+    """Raise `UserError` unless `out` does not exist or is an empty folder."""
+    refuse_file(out, flag)
     if out.is_dir() and any(out.iterdir()):
-        raise UserError(f"{flag} {out} already holds files: remove it or pass another {flag}")
+        raise UserError(f"{flag} {out} already contains files: remove it or pass another {flag}")
 
 
 @contextmanager
-def replacing(out: Path) -> Iterator[Path]:
-    """Yields an empty folder that takes the place of `out` if the block ends without an error.
+def atomic_folder(out: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder that replaces `out` if the block raises no error.
 
-    It lies beside `out`, on the same disk, so that taking its place is a rename: whoever looks
-    at `out` sees the old folder or the whole new one, never half of it. Callers make sure that
-    what `out` holds may go.
+    The temporary folder lies next to `out`, on the same disk, so that replacing is a rename:
+    `out` is at all times the old folder or the complete new one. Callers check that the content
+    of `out` may be deleted.
     """
     out = out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
+
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
-        fresh = Path(scratch, "fresh")
-        fresh.mkdir()
-        yield fresh
+        new = Path(scratch, "new")
+        new.mkdir()
+        yield new
+
         if out.exists():
-            shutil.move(out, Path(scratch, "former"))
-        fresh.rename(out)
+            shutil.move(out, Path(scratch, "old"))
+        new.rename(out)

@@ -1,94 +1,108 @@
-"""Downloads one file over HTTP, going on where an earlier try stopped."""
+"""Download a file over HTTP, resuming where an earlier attempt stopped.
+
+This is own code because `urllib`, `requests`, `pooch` and `torch.hub` start over after a failure.
+"""
 
 from __future__ import annotations
 
-import http.client
+import shutil
 import sys
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
-from dataset_tools import UserError
+from common import UserError
 
-SILENCE = 30  # seconds without a byte until a connection counts as dead
-CHUNK = 1 << 18  # bytes
-BY_HAND = "get the archive by hand and pass --from FILE"
-
-
-class NoAnswerError(UserError):
-    """The server could not be reached at all, so another address may be tried."""
+TIMEOUT_S = 30  # without a byte from the server
+CHUNK_BYTES = 1 << 18
+MANUAL_DOWNLOAD = "download the archive in a browser and pass --from FILE"
 
 
-def fetch_any(urls: tuple[str, ...], target: Path) -> None:
-    """Downloads from the first address that answers; raises UserError if none does."""
-    for url, following in zip(urls, (*urls[1:], None), strict=True):
+class UnreachableError(UserError):
+    """No server responds at this address; another address may work."""
+
+
+def download_any(urls: tuple[str, ...], target: Path) -> None:
+    """Download from the first address that responds; raise `UnreachableError` if none does."""
+    for url, next_url in zip(urls, (*urls[1:], None), strict=True):
         try:
-            return fetch(url, target)
-        except NoAnswerError:
-            if not following:
+            return download(url, target)
+        except UnreachableError:
+            if not next_url:
                 raise
-            print(f"{url} does not answer, trying {following}", file=sys.stderr)
+            print(f"{url} does not respond, trying {next_url}", file=sys.stderr)
 
 
-def fetch(url: str, target: Path) -> None:
-    """Downloads `url` to `target`, which appears only when complete.
+def download(url: str, target: Path) -> None:
+    """Download `url` to `target`, which appears only when it is complete.
 
-    What has arrived lies in `target`.part and stays there after a failure; the next call asks
-    the server for the rest alone. A server that cannot do so sends everything again.
+    Received data is kept in `target`.part after a failure; the next call requests only the rest.
+    Servers that do not support this send the whole file again. Raises `UserError`.
     """
     if not url.startswith(("http://", "https://")):
-        raise UserError(f"--url {url} is neither http:// nor https://: pass such an address")
+        raise UserError(f"--url {url}: pass an address that starts with http:// or https://")
     part = Path(f"{target}.part")
-    have = part.stat().st_size if part.exists() else 0
-    if _continue(url, part, have):
-        part.replace(target)
-    elif have:  # the half file does not belong to what the server has now
+    offset = part.stat().st_size if part.exists() else 0
+
+    complete = _download_rest(url, part, offset)
+    if not complete and offset:
+        # The partial file does not belong to the file on the server: start over.
         part.unlink()
-        fetch(url, target)
-    else:
-        raise UserError(f"{url}: the server sends a part that nobody asked for: {BY_HAND}")
+        complete = _download_rest(url, part, 0)
+    if not complete:
+        raise UserError(f"{url}: the server sends a part instead of the file: {MANUAL_DOWNLOAD}")
+
+    part.replace(target)
 
 
-def _continue(url: str, part: Path, have: int) -> bool:
-    """Appends to the `have` bytes of `part`, or writes it anew; False if it does not fit."""
-    headers = {"Range": f"bytes={have}-"} if have else {}
+def _download_rest(url: str, part: Path, offset: int) -> bool:
+    """Complete `part`, which has `offset` bytes; return False if the server has another file."""
+    headers = {"Range": f"bytes={offset}-"} if offset else {}
     try:
-        with urlopen(Request(url, headers=headers), timeout=SILENCE) as answer:  # noqa: S310
-            if answer.status == 206 and not _range(answer).startswith(f"bytes {have}-"):
+        with urlopen(Request(url, headers=headers), timeout=TIMEOUT_S) as response:  # noqa: S310
+            is_partial = response.status == 206
+            if is_partial and not _content_range(response).startswith(f"bytes {offset}-"):
                 return False
-            _save(answer, part, have if answer.status == 206 else 0)
+            _save(response, part, offset if is_partial else 0)
             return True
-    except HTTPError as refusal:
-        if refusal.code == 416 and have:  # nothing comes after byte `have`: complete, or too long
-            return _range(refusal) == f"bytes */{have}"
-        message = f"{url}: the server answers {refusal.code} {refusal.reason}: {BY_HAND}"
-        raise UserError(message) from refusal
-    except URLError as trouble:
-        message = f"{url}: {trouble.reason}: check the network, or {BY_HAND}"
-        raise NoAnswerError(message) from trouble
-    except (http.client.HTTPException, OSError) as trouble:
-        raise UserError(f"{url}: {trouble or 'cut off'}: {_again(part)}") from trouble
+
+    except HTTPError as error:
+        if error.code == 416 and offset:  # no bytes after `offset`: complete, or another file
+            return _content_range(error) == f"bytes */{offset}"
+        reason = f"the server responds {error.code} {error.reason}"
+        raise UserError(f"{url}: {reason}: {MANUAL_DOWNLOAD}") from error
+    except URLError as error:
+        remedy = f"check the network, or {MANUAL_DOWNLOAD}"
+        raise UnreachableError(f"{url}: {error.reason}: {remedy}") from error
+    except (HTTPException, OSError) as error:
+        reason = str(error) or "connection closed"
+        raise UserError(f"{url}: {reason}: {_resume_hint(part)}") from error
 
 
-def _save(answer, part: Path, have: int) -> None:
-    length = answer.headers.get("Content-Length")
-    total = have + int(length) if length else None
+def _save(response: HTTPResponse, part: Path, offset: int) -> None:
+    """Write the body of `response` to `part` from byte `offset` on, with a progress bar."""
+    length = response.headers.get("Content-Length")
+    total = offset + int(length) if length else None
+    bar = {"initial": offset, "total": total, "desc": part.stem, "disable": None}
+
     part.parent.mkdir(parents=True, exist_ok=True)
-    bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=part.stem, disable=None)
-    with bar, part.open("ab" if have else "wb") as file:
-        while chunk := answer.read(CHUNK):
-            file.write(chunk)
-            bar.update(len(chunk))
+    with (
+        tqdm.wrapattr(response, "read", **bar) as body,
+        part.open("ab" if offset else "wb") as file,
+    ):
+        shutil.copyfileobj(body, file, CHUNK_BYTES)
+
     size = part.stat().st_size
     if total is not None and size != total:
-        raise UserError(f"the download stopped at {size} of {total} bytes: {_again(part)}")
+        raise UserError(f"download stopped at {size} of {total} bytes: {_resume_hint(part)}")
 
 
-def _range(message) -> str:
-    return message.headers.get("Content-Range", "")
+def _content_range(response: HTTPResponse | HTTPError) -> str:
+    return response.headers.get("Content-Range", "")
 
 
-def _again(part: Path) -> str:
-    return f"run the same command again, it goes on from {part}"
+def _resume_hint(part: Path) -> str:
+    return f"run the same command again to resume from {part}"

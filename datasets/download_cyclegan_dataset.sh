@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fetches, unpacks and checks one of the sets of the CycleGAN paper; --help lists their names.
+# Download, unpack and check a dataset of the CycleGAN paper; --help lists the names.
 #   bash datasets/download_cyclegan_dataset.sh NAME [--from FILE] [--out datasets/NAME]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/python.sh"

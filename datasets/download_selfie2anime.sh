@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Unpacks and checks selfie2anime; it has no direct link, so the archive is passed by hand.
+# Unpack and check selfie2anime; it has no direct link, so pass a downloaded archive.
 #   bash datasets/download_selfie2anime.sh --from FILE [--out datasets/selfie2anime]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/python.sh"

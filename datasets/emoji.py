@@ -1,19 +1,20 @@
-"""Lays out an emoji set: Google's drawings (A) and Twitter's (B) of the same little pictures.
+"""Create a dataset of emoji: the designs of Google (A) and of Twitter (B).
 
     python datasets/emoji.py [--size 64] [--out datasets/emoji] [--from DIR] [--test 100]
 
-The drawings come from the npm packages emoji-datasource-google and emoji-datasource-twitter,
-which hold them at 64×64; they are put on white. trainA and trainB show different emoji, so that
-nothing is paired; testA and testB show the same ones under the same names, the code points. The
-split follows a hash of these names: it is the same on every run and mixes all kinds of emoji.
+The images come from the npm packages emoji-datasource-google and emoji-datasource-twitter
+(64×64, transparent) and are put on a white background. trainA and trainB contain different emoji
+(unpaired); testA and testB contain the same emoji under the same file names, the code points. The
+split depends on a hash of these names: it is the same on every run and mixes all types of emoji.
 
-Left out are flags and skin tones, which are hundreds of near copies, and the joined sequences
-(woman + rocket, …), most of which repeat one person with another tool. What remains is varied,
-and no training picture of B is almost the counterpart of one of A.
+Flags and skin tones (hundreds of near duplicates) and joined sequences (woman + rocket, …: mostly
+one person with different tools) are excluded, so that the images are diverse and no training image
+of B is almost the counterpart of one of A.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import io
 import json
@@ -30,128 +31,158 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from dataset_tools import Parser, UserError, refuse_filled, replacing, run, whole_number
+from common import MAX_SIDE, Parser, UserError, atomic_folder, integer, refuse_non_empty, run
 
-VERSION = "16.0.0"  # what npm is asked for, so that the set is the same next year
+VERSION = "16.0.0"  # fixed, so that the dataset stays the same
 VENDORS = {"A": "google", "B": "twitter"}
 ARTWORK = {
     "google": "Noto Emoji, (c) Google, Apache License 2.0, github.com/googlefonts/noto-emoji",
     "twitter": "Twemoji, (c) Twitter and other contributors, CC-BY 4.0, github.com/jdecked/twemoji",
 }
-# Skin tones, the letters that flags are spelt with, their tags, and the joiner of sequences.
-_LEFT_OUT = re.compile(r"1f3f[b-f]|1f1e[6-9a-f]|1f1f[0-9a-f]|e00[0-9a-f]{2}|200d")
+# Skin tones, the letters and tags that spell flags, and the joiner of sequences.
+_EXCLUDED = re.compile(r"1f3f[b-f]|1f1e[6-9a-f]|1f1f[0-9a-f]|e00[0-9a-f]{2}|200d")
 
 
 @dataclass(frozen=True)
 class Package:
-    """One archive as read: its version, and PNG bytes by code points, such as "1f600"."""
+    """The content of one npm package: its version, and PNG files by code points ("1f600")."""
 
     name: str
     version: str
-    drawings: dict[str, bytes]
+    images: dict[str, bytes]
 
 
 def main() -> None:
-    options = parse()
-    refuse_filled(options.out)
+    options = parse_args()
+    refuse_non_empty(options.out)
+
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.source or npm_pack(Path(scratch))
-        packages = {side: read_package(folder, vendor) for side, vendor in VENDORS.items()}
-    sets = choose(packages, options.test)
-    with replacing(options.out) as fresh:
-        lay_out(fresh, packages, sets, options.size)
-        (fresh / "LICENSES.txt").write_text(licences(packages), encoding="utf-8")
-    counts = "/".join(str(len(names)) for names in sets.values())
+        packages = {domain: read_package(folder, vendor) for domain, vendor in VENDORS.items()}
+    splits = split_emoji(packages, options.test)
+
+    with atomic_folder(options.out) as folder:
+        write_images(folder, packages, splits, options.size)
+        (folder / "LICENSES.txt").write_text(license_text(packages), encoding="utf-8")
+
+    counts = "/".join(str(len(names)) for names in splits.values())
     print(f"{options.out}: {counts} images, {options.size}×{options.size}")
 
 
-def parse():
-    parser = Parser(prog="download_emoji.sh", description="Makes a set of Google/Twitter emoji.")
-    parser.add_argument("--out", type=Path, default=Path("datasets/emoji"), help="its folder")
-    parser.add_argument("--size", type=whole_number(16), default=64, help="pixels, stored are 64")
-    parser.add_argument("--test", type=whole_number(1), default=100, help="emoji per test set")
-    parser.add_argument("--from", dest="source", type=Path, metavar="DIR",
-                        help="folder of both .tgz files; without it npm fetches them")  # fmt: skip
+def parse_args() -> argparse.Namespace:
+    parser = Parser(
+        prog="download_emoji.sh",
+        description="Create a dataset of emoji in the designs of Google (A) and of Twitter (B).",
+    )
+    source_help = "folder of the two .tgz files, instead of downloading them with npm"
+    add = parser.add_argument
+    add("--out", type=Path, default=Path("datasets/emoji"), help="output folder [%(default)s]")
+    add(
+        "--size", type=integer(16, MAX_SIDE), default=64, help="side length in pixels [%(default)s]"
+    )
+    add("--test", type=integer(1), default=100, help="emoji per test split [%(default)s]")
+    add("--from", dest="source", type=Path, metavar="DIR", help=source_help)
     return parser.parse_args()
 
 
 def npm_pack(folder: Path) -> Path:
-    """Fetches both packages into `folder`; raises UserError without npm or network."""
+    """Download both packages into `folder`; raise `UserError` without npm or network."""
     npm = shutil.which("npm")
     if not npm:
         raise UserError("npm is not installed: install it, or pass --from DIR with the .tgz files")
+
     names = [f"emoji-datasource-{vendor}@{VERSION}" for vendor in VENDORS.values()]
-    print(f"fetching {' and '.join(names)} with npm (130 MB) …", file=sys.stderr)
+    print(f"downloading {' and '.join(names)} with npm (130 MB) …", file=sys.stderr)
     command = [npm, "pack", "--silent", "--ignore-scripts", "--pack-destination", folder, *names]
-    if subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
-        raise UserError(f"npm could not fetch {' '.join(names)}: check the network, or pass "
-                        "--from DIR with the .tgz files")  # fmt: skip
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    if done.returncode:
+        raise UserError(
+            f"npm could not download {' '.join(names)}: check the network, "
+            "or pass --from DIR with the .tgz files"
+        )
     return folder
 
 
 def read_package(folder: Path, vendor: str) -> Package:
-    """Reads the one archive of `vendor` in `folder`; UserError if there is none or it is broken."""
+    """Read the package of `vendor` in `folder`; raise `UserError` if it is missing or damaged."""
     name = f"emoji-datasource-{vendor}"
     found = sorted(folder.glob(f"{name}-*.tgz"))
     if len(found) != 1:
-        raise UserError(f"--from {folder} holds {len(found)} files {name}-*.tgz: put one there")
+        raise UserError(
+            f"--from {folder} contains {len(found)} files {name}-*.tgz: put one of them there"
+        )
     try:
         return _read_tar(found[0], name, vendor)
-    except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError, KeyError) as trouble:
-        raise UserError(f"{found[0]} is not a whole {name} package: fetch it again") from trouble
+    except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError, KeyError) as error:
+        raise UserError(f"{found[0]} is not an intact {name} package: get it again") from error
 
 
 def _read_tar(path: Path, name: str, vendor: str) -> Package:
-    """Takes what is known by name and nothing else, so no member can write anywhere."""
-    drawing = re.compile(rf"package/img/{vendor}/64/([0-9a-f]+(?:-[0-9a-f]+)*)\.png")
-    drawings, about = {}, {}
+    """Read the members with known names into memory; nothing is written to the disk."""
+    image_name = re.compile(rf"package/img/{vendor}/64/([0-9a-f]+(?:-[0-9a-f]+)*)\.png")
+    images = {}
+    package_json = {}
     with tarfile.open(path) as archive:
         for member in archive:
-            match = drawing.fullmatch(member.name)
+            match = image_name.fullmatch(member.name)
             if match and member.isfile():
-                drawings[match[1]] = archive.extractfile(member).read()
+                images[match[1]] = archive.extractfile(member).read()
             elif member.name == "package/package.json" and member.isfile():
-                about = json.load(archive.extractfile(member))
-    return Package(name, str(about["version"]), drawings)
+                package_json = json.load(archive.extractfile(member))
+    return Package(name, str(package_json["version"]), images)
 
 
-def choose(packages: dict[str, Package], test: int) -> dict[str, list[str]]:
-    """The emoji of each of the four splits; UserError if `test` leaves none for training."""
-    shared = set(packages["A"].drawings) & set(packages["B"].drawings)
-    kept = [name for name in shared if not _LEFT_OUT.search(name)]
+def split_emoji(packages: dict[str, Package], test: int) -> dict[str, list[str]]:
+    """Return the names of the emoji in each split, `test` of them in testA and testB.
+
+    Raises `UserError` if too few are left for training.
+    """
+    shared = set(packages["A"].images) & set(packages["B"].images)
+    kept = [name for name in shared if not _EXCLUDED.search(name)]
+    if len(kept) < test + 2:
+        raise UserError(f"--test {test} is too many: the packages share {len(kept)} emoji")
+
     shuffled = sorted(kept, key=lambda name: hashlib.sha256(name.encode()).digest())
-    if len(shuffled) < test + 2:
-        raise UserError(f"--test {test} is too many: both packages share {len(shuffled)} emoji")
-    tests, rest = shuffled[:test], shuffled[test:]
-    return {"trainA": rest[0::2], "trainB": rest[1::2], "testA": tests, "testB": tests}
+    test_names = shuffled[:test]
+    train_names = shuffled[test:]
+    return {
+        "trainA": train_names[0::2],
+        "trainB": train_names[1::2],
+        "testA": test_names,
+        "testB": test_names,
+    }
 
 
-def lay_out(folder: Path, packages: dict[str, Package], sets: dict[str, list], size: int) -> None:
-    """Writes the pictures of the four splits, `size` pixels wide, below `folder`."""
-    for split in sets:
+def write_images(
+    folder: Path, packages: dict[str, Package], splits: dict[str, list[str]], size: int
+) -> None:
+    """Write the images of all splits, `size` × `size` pixels, to subfolders of `folder`."""
+    for split in splits:
         (folder / split).mkdir()
-    jobs = [(split, name) for split, names in sets.items() for name in names]
-    for split, name in tqdm(jobs, desc="drawing", unit="emoji", leave=False, disable=None):
-        picture = on_white(packages[split[-1]], name, size)
-        picture.save(folder / split / f"{name}.png")
+
+    jobs = [(split, name) for split, names in splits.items() for name in names]
+    for split, name in tqdm(jobs, desc="resizing", unit="emoji", leave=False, disable=None):
+        image = render(packages[split[-1]], name, size)
+        image.save(folder / split / f"{name}.png")
 
 
-def on_white(package: Package, name: str, size: int) -> Image.Image:
-    """The drawing as an opaque RGB picture of `size` pixels; UserError if it is no picture."""
+def render(package: Package, name: str, size: int) -> Image.Image:
+    """Return the emoji on white, as RGB, `size` × `size` pixels; `UserError` if unreadable."""
     try:
-        drawing = Image.open(io.BytesIO(package.drawings[name])).convert("RGBA")
-    except (OSError, SyntaxError) as trouble:
-        raise UserError(f"{package.name}: {name}.png is broken: fetch it again") from trouble
-    paper = Image.new("RGBA", drawing.size, "white")
-    picture = Image.alpha_composite(paper, drawing).convert("RGB")
-    return picture.resize((size, size), Image.Resampling.LANCZOS)
+        emoji = Image.open(io.BytesIO(package.images[name])).convert("RGBA")
+    except (OSError, SyntaxError) as error:
+        raise UserError(f"{package.name}: {name}.png is damaged: get it again") from error
+
+    background = Image.new("RGBA", emoji.size, "white")
+    image = Image.alpha_composite(background, emoji).convert("RGB")
+    return image.resize((size, size), Image.Resampling.LANCZOS)
 
 
-def licences(packages: dict[str, Package]) -> str:
+def license_text(packages: dict[str, Package]) -> str:
     lines = [
-        f"{side}: {ARTWORK[VENDORS[side]]}\n   from the npm package {package.name} "
+        f"{domain}: {ARTWORK[VENDORS[domain]]}\n   from the npm package {package.name} "
         f"{package.version} (packaging: MIT, (c) Cal Henderson)\n"
-        for side, package in packages.items()
+        for domain, package in packages.items()
     ]
     return "".join(lines) + "Changed here: put on white, resized, sorted into four folders.\n"
 

@@ -1,4 +1,4 @@
-"""datasets/combine_A_and_B.py: which pictures become pairs, what is in them, what is refused."""
+"""datasets/combine_A_and_B.py: pairs, their content, and refused input."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import drawn
+from helpers.commands import draw_image
+from helpers.dataset_scripts import assert_refused, bytes_below, load_script, pixels, run_script
 from PIL import Image
-from test_datasets import assert_refused, bytes_below, call, pixels, script
 
 from data import create_dataset
 from options import TrainOptions
@@ -24,17 +24,19 @@ FLAGS = ["--fold_A", "A", "--fold_B", "B", "--fold_AB", "AB"]
 
 
 def put(root: Path, *names: str, size=SIZE, mode: str = "RGB") -> None:
-    """Pictures that differ from each other, at these places below ``root``."""
+    """Write different images to these paths below ``root``."""
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        drawn(name, size, mode).save(path)
+        draw_image(name, size, mode).save(path)
 
 
 def combine(home: Path, *words) -> subprocess.CompletedProcess:
-    """The script in this process, which saves the seconds that importing torch takes."""
-    module, command = script("combine_A_and_B"), ["combine", *FLAGS, *map(str, words)]
-    out, err = io.StringIO(), io.StringIO()
+    """Run the script in this process, which saves the time to import torch."""
+    module = load_script("combine_A_and_B")
+    command = ["combine", *FLAGS, *map(str, words)]
+    out = io.StringIO()
+    err = io.StringIO()
     code: object = 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", command)
@@ -50,7 +52,7 @@ def combine(home: Path, *words) -> subprocess.CompletedProcess:
 
 @pytest.fixture
 def home(tmp_path) -> Path:
-    """A and B with pairs of the same names, and some without a partner."""
+    """Folders A and B with pairs of equal names, and some images without a counterpart."""
     both = ("train/1.png", "train/2.png", "train/deep/3.png", "test/1.png")
     put(tmp_path / "A", *both, "train/alone.png")
     put(tmp_path / "B", *both, "val/alone.png", "val/too.png")
@@ -63,9 +65,9 @@ def halves(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_equal_names_become_pairs(home):
-    done = call("combine_A_and_B.py", *FLAGS, cwd=home)
+    done = run_script("combine_A_and_B.py", *FLAGS, cwd=home)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "AB: 1/3 pairs in test/train; pictures without a partner left out: 3\n"
+    assert done.stdout == "AB: 1/3 pairs in test/train; images without a counterpart left out: 3\n"
     found = {"train/1.png", "train/2.png", "train/deep/3.png", "test/1.png"}
     assert set(bytes_below(home / "AB")) == found
     for name in found:
@@ -85,43 +87,43 @@ def test_pix2pix_reads_them(home):
         assert np.abs(found - pixels(home / side / "test/1.png")).max() < 0.01
 
 
-@pytest.mark.parametrize("apart", [True, False], ids=["two folders", "one folder"])
-def test_use_ab_takes_the_marks_off(apart, tmp_path):
+@pytest.mark.parametrize("separate", [True, False], ids=["two folders", "one folder"])
+def test_use_ab_removes_the_suffixes(separate, tmp_path):
     put(tmp_path / "A", "train/12_A.png", "train/13_A.png", "train/14.png")
-    put(tmp_path / ("B" if apart else "A"), "train/12_B.png")
-    done = combine(tmp_path, "--use_AB", *([] if apart else ["--fold_B", "A"]))
-    assert done.stdout == "AB: 1 pairs in train; pictures without a partner left out: 2\n"
+    put(tmp_path / ("B" if separate else "A"), "train/12_B.png")
+    done = combine(tmp_path, "--use_AB", *([] if separate else ["--fold_B", "A"]))
+    assert done.stdout == "AB: 1 pairs in train; images without a counterpart left out: 2\n"
     assert set(bytes_below(tmp_path / "AB")) == {"train/12.png"}
 
 
-def test_the_folder_of_both_may_be_that_of_the_result(home):
-    """As people type it: A and B lie in data, and so shall the pairs."""
+def test_output_next_to_the_input_folders(home):
+    """Users often keep A, B and the pairs in one folder."""
     done = combine(home, "--fold_AB", ".", "--no_multiprocessing")
     assert done.returncode == 0, done.stderr
     assert {path.name for path in home.iterdir()} == {"A", "B", "train", "test"}
 
 
-def test_one_after_the_other_is_the_same(home):
+def test_no_multiprocessing_gives_the_same_files(home):
     combine(home)
     combine(home, "--fold_AB", "again", "--no_multiprocessing")
     assert bytes_below(home / "AB") == bytes_below(home / "again")
 
 
-def test_num_imgs_is_a_limit_of_each_split(home):
+def test_num_imgs_limits_each_split(home):
     assert combine(home, "--num_imgs", 2).stdout.startswith("AB: 1/2 pairs in test/train")
     assert len(bytes_below(home / "AB" / "train")) == 2
 
 
-def test_pictures_are_read_as_a_training_reads_them(tmp_path):
-    """Turned by EXIF, transparent, grey beside colour; other endings are no other names."""
-    photo = drawn("photo", SIZE[::-1])
-    turned = Image.Exif()
-    turned[0x0112] = 6
+def test_images_are_read_as_in_training(tmp_path):
+    """Rotated by EXIF, transparent, gray next to color, and with different extensions."""
+    photo = draw_image("photo", SIZE[::-1])
+    exif = Image.Exif()
+    exif[0x0112] = 6
     for side in "AB":
         (tmp_path / side / "train").mkdir(parents=True)
-    photo.save(tmp_path / "A/train/1.jpg", exif=turned, quality=100, subsampling=0)
-    glass = Image.new("RGBA", SIZE, (255, 0, 0, 0))
-    glass.save(tmp_path / "B/train/1.png")
+    photo.save(tmp_path / "A/train/1.jpg", exif=exif, quality=100, subsampling=0)
+    transparent = Image.new("RGBA", SIZE, (255, 0, 0, 0))
+    transparent.save(tmp_path / "B/train/1.png")
     put(tmp_path, "A/train/2.png", mode="L")
     put(tmp_path, "B/train/2.png", mode="L")
     put(tmp_path, "A/train/3.png", mode="L")
@@ -134,81 +136,81 @@ def test_pictures_are_read_as_a_training_reads_them(tmp_path):
     assert modes == ["RGB", "L", "RGB"]
 
 
-@pytest.mark.parametrize("shallow", [None, "A", "B"])
-def test_grey_pairs_keep_16_bits(shallow, tmp_path):
-    """Through the file of the pair and the data set, to the last level."""
+@pytest.mark.parametrize("low_side", [None, "A", "B"])
+def test_gray_pairs_keep_16_bits(low_side, tmp_path):
+    """All 65536 levels survive the combined file and the dataset."""
     levels = np.random.default_rng(0).integers(0, 65536, (2, *SIZE[::-1]), dtype=np.uint16)
-    for side, picture in zip("AB", levels, strict=True):
-        if side == shallow:
-            picture = (picture // 257).astype(np.uint8)
+    for side, image in zip("AB", levels, strict=True):
+        if side == low_side:
+            image = (image // 257).astype(np.uint8)
         (tmp_path / side / "train").mkdir(parents=True)
-        Image.fromarray(picture).save(tmp_path / side / "train/1.png")
+        Image.fromarray(image).save(tmp_path / side / "train/1.png")
     assert combine(tmp_path).stdout == "AB: 1 pairs in train\n"
-    words = ["--dataroot", str(tmp_path / "AB"), "--model", "pix2pix", "--preprocess", "none",
-             "--bit_depth", "16", "--input_nc", "1", "--output_nc", "1"]  # fmt: skip
+    words = ["--dataroot", str(tmp_path / "AB"), "--model", "pix2pix", "--preprocess", "none"]
+    words += ["--bit_depth", "16", "--input_nc", "1", "--output_nc", "1"]
     opt = TrainOptions().parse([*words, "--gpu_ids", "-1", "--num_threads", "0", "--no_flip"])
     (batch,) = create_dataset(opt)
-    for side, picture in zip("AB", levels, strict=True):
+    for side, image in zip("AB", levels, strict=True):
         found = np.rint((batch[side][0, 0].numpy() + 1) * 32767.5)
-        expected = picture // 257 * 257 if side == shallow else picture
+        expected = image // 257 * 257 if side == low_side else image
         assert np.array_equal(found, expected)
 
 
-def sizes(home: Path) -> None:
+def different_sizes(home: Path) -> None:
     put(home / "B", "train/2.png", size=(16, 16))
 
 
-def broken_inside(home: Path) -> None:
+def corrupt_pixels(home: Path) -> None:
     path = home / "A/train/2.png"
     data = bytearray(path.read_bytes())
     data[60:90] = bytes(30)
     path.write_bytes(data)
 
 
-def no_picture(home: Path) -> None:
+def not_an_image(home: Path) -> None:
     (home / "B/train/2.png").write_bytes(b"nothing")
 
 
-def one_name_twice(home: Path) -> None:
+def same_name_twice(home: Path) -> None:
     put(home / "A", "train/2.jpg")
 
 
-def filled(home: Path) -> None:
+def output_not_empty(home: Path) -> None:
     put(home / "AB", "train/mine.png")
 
 
-def strangers(home: Path) -> None:
+def no_common_names(home: Path) -> None:
     (home / "B").rename(home / "old")
     put(home / "B", "train/other.png")
 
 
-def flat(home: Path) -> None:
+def no_splits(home: Path) -> None:
     (home / "A").rename(home / "old")
     put(home / "A", "1.png")
 
 
 REFUSED = {
-    sizes: ["A/train/2.png is 20×16", "B/train/2.png is 16×16"],
-    broken_inside: ["A/train/2.png", "cannot be read", "mend"],
-    no_picture: ["B/train/2.png", "cannot be read", "mend"],
-    one_name_twice: ["A/train/2.jpg", "A/train/2.png", "one name", "rename"],
-    filled: ["--fold_AB AB/train", "already holds files"],
-    strangers: ["hold no pairs", "equal names", "--use_AB"],
-    flat: ["hold no pairs", "train, test"],
+    different_sizes: ["A/train/2.png is 20×16", "B/train/2.png is 16×16"],
+    corrupt_pixels: ["A/train/2.png", "cannot be read", "fix or remove"],
+    not_an_image: ["B/train/2.png", "cannot be read", "fix or remove"],
+    same_name_twice: ["A/train/2.jpg", "A/train/2.png", "the same name", "rename"],
+    output_not_empty: ["--fold_AB AB/train", "already contains files"],
+    no_common_names: ["contain no pairs", "equal names", "--use_AB"],
+    no_splits: ["contain no pairs", "train, test"],
 }
 
 
-@pytest.mark.parametrize("harm", REFUSED, ids=lambda harm: harm.__name__)
-def test_what_cannot_be_joined_is_refused_and_nothing_is_left(harm, home):
-    harm(home)
+@pytest.mark.parametrize("problem", REFUSED, ids=lambda problem: problem.__name__)
+def test_bad_input_is_refused_and_leaves_no_files(problem, home):
+    problem(home)
     before = bytes_below(home)
-    assert_refused(combine(home), *REFUSED[harm])
+    assert_refused(combine(home), *REFUSED[problem])
     assert bytes_below(home) == before
     assert not list(home.rglob(".*"))
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "expected"),
     [
         (["--fold_A", "none"], ["--fold_A none", "does not exist"]),
         (["--num_imgs", "0"], ["--num_imgs", "'0'"]),
@@ -216,10 +218,10 @@ def test_what_cannot_be_joined_is_refused_and_nothing_is_left(harm, home):
     ],
     ids=str,
 )
-def test_bad_flags_are_refused(words, says, home):
-    assert_refused(combine(home, *words), *says)
+def test_bad_flags_are_refused(words, expected, home):
+    assert_refused(combine(home, *words), *expected)
     assert not (home / "AB").exists()
 
 
-def test_folders_must_be_named(tmp_path):
-    assert_refused(call("combine_A_and_B.py", cwd=tmp_path), "--fold_A", "--fold_AB")
+def test_folders_are_required(tmp_path):
+    assert_refused(run_script("combine_A_and_B.py", cwd=tmp_path), "--fold_A", "--fold_AB")

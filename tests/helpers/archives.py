@@ -15,7 +15,7 @@ RED = (255, 0, 0, 255)
 
 
 def png(color=RED, size=64, hole=True) -> bytes:
-    """A square of `color`, with a clear left half if `hole`."""
+    """A square of `color`, with a transparent left half if `hole`."""
     image = Image.new("RGBA", (size, size), color)
     if hole:
         image.paste((0, 0, 0, 0), (0, 0, size // 2, size))
@@ -25,7 +25,7 @@ def png(color=RED, size=64, hole=True) -> bytes:
 
 
 def tar_up(path: Path, members: dict[str, bytes | tarfile.TarInfo]) -> Path:
-    """Writes a tar; a value that is a TarInfo is added as it is (for links)."""
+    """Write a tar file; a `TarInfo` is added without content (for links)."""
     with tarfile.open(path, "w:gz") as archive:
         for name, content in members.items():
             if isinstance(content, tarfile.TarInfo):
@@ -46,12 +46,13 @@ def zip_up(path: Path, members: dict[str, bytes]) -> Path:
 
 def link(name: str, target: str, kind=tarfile.SYMTYPE) -> tarfile.TarInfo:
     info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, target
+    info.type = kind
+    info.linkname = target
     return info
 
 
 def dataset_members(top: str = "", counts=(2, 3, 1, 1), side: int = 8) -> dict[str, bytes]:
-    """Members of an archive of a small set."""
+    """Return names and content of the members of a small dataset."""
     content = png(size=side)
     return {
         f"{top}{split}/{i}.png": content

@@ -1,4 +1,4 @@
-"""The scripts in datasets/: as modules, or as processes that users start."""
+"""Import the scripts of datasets/ or run them, and check their output."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,12 @@ SPLITS = ("trainA", "trainB", "testA", "testB")
 
 @functools.cache
 def load_script(name: str):
-    """The module datasets/NAME.py as a script sees it, under a name that clashes with nothing."""
+    """Import datasets/NAME.py under a unique name."""
     if str(SCRIPTS) not in sys.path:
-        sys.path.append(str(SCRIPTS))  # last: an installed package `emoji` stays what it is
+        sys.path.append(str(SCRIPTS))  # last, not to hide an installed package `emoji`
     spec = importlib.util.spec_from_file_location(f"datasets_{name}", SCRIPTS / f"{name}.py")
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
 
@@ -37,7 +39,7 @@ def run_script(name: str, *arguments, cwd: Path, **environment) -> subprocess.Co
 
 
 def assert_refused(done: subprocess.CompletedProcess, *words: str) -> None:
-    """One line on stderr that holds all `words`, exit status 2, nothing on stdout."""
+    """Expect exit status 2, one line on stderr with all `words`, and nothing on stdout."""
     assert done.returncode == 2, done
     assert done.stdout == ""
     lines = done.stderr.splitlines()
@@ -55,8 +57,8 @@ def pixels(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path), dtype=float)
 
 
-def wait_for(condition, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
+def wait_for(condition: Callable[[], object], timeout_s: float = 20) -> None:
+    end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, "waited too long"
         time.sleep(0.01)
