@@ -25,7 +25,15 @@ import numpy as np
 from PIL import Image
 from tqdm.contrib.concurrent import thread_map
 
-from common import Parser, UserError, atomic_folder, integer, refuse_non_empty, run
+from common import (
+    Parser,
+    UserError,
+    atomic_folder,
+    integer,
+    refuse_file,
+    refuse_non_empty,
+    run,
+)
 from data.image_io import image_sizes, is_high_bit_depth, list_images, read_image
 
 REMEDY = "fix or remove both files of the pair"
@@ -56,6 +64,7 @@ def main() -> None:
             "test, …: give the images of a pair equal names, or pass --use_AB for 12_A.jpg and "
             "12_B.jpg"
         )
+    refuse_file(options.fold_AB, "--fold_AB")
     for split in pairs:
         refuse_non_empty(options.fold_AB / split, "--fold_AB")
     check_sizes([pair for found in pairs.values() for pair in found])

@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # Lets the scripts find `util` and `data` where the project is not installed.
@@ -73,16 +73,23 @@ def atomic_folder(out: Path) -> Iterator[Path]:
 
     The temporary folder lies next to `out`, on the same disk, so that replacing is a rename:
     `out` is at all times the old folder or the complete new one. Callers check that the content
-    of `out` may be deleted.
+    of `out` may be deleted. After an error, nothing is left, new parent folders included.
     """
     out = out.resolve()
+    new_parents = [parent for parent in out.parents if not parent.exists()]
     out.parent.mkdir(parents=True, exist_ok=True)
 
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
-        new = Path(scratch, "new")
-        new.mkdir()
-        yield new
+    try:
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
+            new = Path(scratch, "new")
+            new.mkdir()
+            yield new
 
-        if out.exists():
-            shutil.move(out, Path(scratch, "old"))
-        new.rename(out)
+            if out.exists():
+                shutil.move(out, Path(scratch, "old"))
+            new.rename(out)
+    except BaseException:
+        for parent in new_parents:
+            with suppress(OSError):  # not empty any more
+                parent.rmdir()
+        raise

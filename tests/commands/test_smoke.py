@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.commands import ROOT, assert_complete, call_in, ok
-from test_datasets import script
+from helpers.dataset_scripts import load_script
 
 from data.transforms import PREPROCESS
 from models import create_model
@@ -58,7 +58,7 @@ def home(tmp_path_factory) -> Path:
     for name, layout in LAYOUTS.items():
         folder = home / "datasets" / name
         folder.mkdir(parents=True)
-        script("make_mini").draw_set(folder, 64, {"train": 4, "test": 2}, 0, layout)
+        load_script("make_mini").draw_set(folder, 64, {"train": 4, "test": 2}, 0, layout)
     return home
 
 

@@ -134,6 +134,13 @@ def test_archive_truncated_or_no_archive(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
+def test_refused_archive_leaves_no_parent_folder(tmp_path):
+    archive = zip_up(tmp_path / "set.zip", dataset_members(counts=(1, 0, 1, 1)))
+    assert_refused(run_script("archive.py", "maps", "--from", archive, cwd=tmp_path), "trainB")
+    assert_refused(run_script("archive.py", "maps", "--from", "none", cwd=tmp_path), "none")
+    assert list(tmp_path.iterdir()) == [archive]
+
+
 def test_archive_stopped_leaves_no_files(tmp_path):
     archive = zip_up(tmp_path / "set.zip", dataset_members(counts=(4000, 1, 1, 1)))
     command = [sys.executable, SCRIPTS / "archive.py", "maps", "--any-count", "--from", archive]
