@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# Lint and all tests, on a fresh machine too. Words after the command go to pytest, as in
-#   scripts/run_tests.sh tests/test_data.py -k exif
+# Set up, lint, check types and run the tests. Arguments are passed to pytest:
+#   scripts/run_tests.sh tests/test_gpu.py -k memory
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh dev
-python="${VENV:-.venv}/bin/python"
-"$python" -m ruff check .
-"$python" -m ruff format --check .
-exec "$python" -m pytest "$@"
+bin="${VENV:-.venv}/bin"
+
+"$bin/python" -m ruff check .
+"$bin/python" -m ruff format --check .
+"$bin/python" -m mypy
+"$bin/lint-imports" --no-logo
+exec "$bin/python" -m pytest "$@"

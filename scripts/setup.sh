@@ -1,28 +1,34 @@
 #!/usr/bin/env bash
-# Everything the program needs, in .venv (or the folder named by VENV). Running it again is quick.
-#   scripts/setup.sh          what training and testing need
-#   scripts/setup.sh dev      what the tests need as well
+# Install everything the program needs into .venv. Running it again is quick.
+#   scripts/setup.sh          for training and testing
+#   scripts/setup.sh dev      for development as well
+# Environment: VENV is the folder of the environment, PYTHON the interpreter that creates it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv="${VENV:-.venv}"
-wanted="requirements${1:+-$1}.txt"
-stamp="$venv/.installed-$wanted"
-
 python="${PYTHON:-python3}"
+requirements="requirements${1:+-$1}.txt"
+
 if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
-    echo "error: Python 3.10 or newer is needed; name one with PYTHON=/path/to/python $0" >&2
+    echo "error: Python 3.10 or newer is needed; set PYTHON=/path/to/python and run $0 again" >&2
     exit 2
 fi
 if [ ! -x "$venv/bin/python" ]; then
-    echo "making the environment $venv"
+    echo "creating the environment $venv"
     "$python" -m venv "$venv"
 fi
-# The stamp holds what was installed; pip is asked again only when a requirements file changed.
-content="$(cat requirements*.txt scripts/visdom/*)"
+
+# The stamp holds what was installed, so that pip runs only when it changed. In pyproject.toml that
+# is everything above the settings of tools.
+stamp="$venv/.installed-$requirements"
+content="$(sed '/^\[tool\./,$d' pyproject.toml; cat requirements*.txt scripts/build_visdom/*.*)"
 if [ "$(cat "$stamp" 2>/dev/null || true)" != "$content" ]; then
-    echo "installing $wanted (torch is large: several GB, a few minutes)"
-    "$venv/bin/python" -m pip install --disable-pip-version-check --quiet -r "$wanted"
+    echo "installing $requirements (several GB for PyTorch, a few minutes)"
+    "$venv/bin/python" -m pip install --disable-pip-version-check --quiet -r "$requirements"
     printf '%s\n' "$content" > "$stamp"
 fi
-# Not remembered: where npm was missing, or the network, it is tried again.
+
+# Not part of the stamp: retried on every run until npm and the network are available.
 "$venv/bin/python" scripts/visdom_assets.py
+
+echo "ready; to activate the environment: source $venv/bin/activate"

@@ -1,10 +1,10 @@
-"""Put the scripts and styles of visdom's page in place, from npm.
+"""Install the scripts and styles of visdom's page from npm.
 
     python scripts/visdom_assets.py
 
-Without them the server that a training starts tries to fetch them from other hosts, and its page
-stays blank where it cannot. Run with the Python that has visdom; nothing happens when they are
-there already.
+Run it with the Python that has visdom; it does nothing when the files are already there. Without
+them the visdom server tries to download them when a training run starts it, and its page stays
+blank on machines where it cannot.
 """
 
 import importlib.util
@@ -15,39 +15,39 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from reporting.visdom.server import PACKAGES, missing_packages, static_dir
 
-from util.visdom_server import PACKAGES, page_lacks, static_folder  # noqa: E402
-
-LATER = "the first training with a live view tries to fetch what visdom's page needs"
+FALLBACK = "the first training run with a live view will try to download the files of visdom's page"
 
 
 def main() -> None:
+    """Download the npm packages with missing files and copy these files into visdom."""
     if importlib.util.find_spec("visdom") is None:
-        sys.exit("error: visdom is not installed here; pip install -r requirements.txt")
-    missing, static = page_lacks(), static_folder()
+        sys.exit("error: visdom is not installed; pip install -r requirements.txt")
+    missing = missing_packages()
     if not missing:
         return
     npm = shutil.which("npm")
     if npm is None:
-        print(f"note: npm is not here; {LATER}")
+        print(f"note: npm is not installed; {FALLBACK}")
         return
+
     with tempfile.TemporaryDirectory() as scratch:
         command = [npm, "pack", "--silent", "--ignore-scripts", *missing]
         if subprocess.run(command, cwd=scratch, stdout=subprocess.DEVNULL).returncode:
-            print(f"note: npm could not fetch the files of visdom's page; {LATER}")
+            print(f"note: npm could not download {', '.join(missing)}; {FALLBACK}")
             return
         for package in missing:
-            unpack(Path(scratch) / f"{package.replace('@', '-')}.tgz", static, PACKAGES[package])
+            archive = Path(scratch) / f"{package.replace('@', '-')}.tgz"
+            extract(archive, static_dir(), PACKAGES[package])
 
 
-def unpack(archive: Path, static: Path, files: dict[str, str]) -> None:
-    """Copy the wanted files and no others; the archive has no say in where they go."""
+def extract(archive: Path, folder: Path, files: dict[str, str]) -> None:
+    """Copy ``files`` (path in the package -> path in ``folder``) and nothing else."""
     with tarfile.open(archive) as tar:
         for source, target in files.items():
             content = tar.extractfile(f"package/{source}")
-            path = static / target
+            path = folder / target
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content.read())
 
