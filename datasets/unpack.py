@@ -67,8 +67,8 @@ def _list_files(path: Path, archive: Archive) -> Iterator[tuple[PurePosixPath, M
     The library is not strict enough: `zipfile` writes the target of a link as a file, and both
     `zipfile` and `tarfile` write ``/x``, and `zipfile` ``../x``, inside of the folder.
     """
-    is_zip = isinstance(archive, zipfile.ZipFile)
-    for member in archive.infolist() if is_zip else archive.getmembers():
+    members = archive.infolist() if isinstance(archive, zipfile.ZipFile) else archive.getmembers()
+    for member in members:
         name = getattr(member, _name_attribute(member))
         target = PurePosixPath(name.replace("\\", "/"))  # some Windows programs write backslashes
         kind = _kind(member)
