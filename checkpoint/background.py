@@ -1,13 +1,13 @@
-"""One thing at a time beside the training."""
+"""A background thread that runs one job at a time."""
 
 import threading
 from collections.abc import Callable
 
 
-class Background:
-    """Runs jobs in a thread, never two at once: `start` waits for the one before.
+class BackgroundWorker:
+    """Run jobs in a thread, never two at once.
 
-    What a job raises is kept for `failure`; the training goes on.
+    An exception of a job is kept for `pop_error`; the caller continues.
     """
 
     def __init__(self):
@@ -15,20 +15,21 @@ class Background:
         self.error: Exception | None = None
 
     def start(self, job: Callable[[], None]) -> None:
-        """Begin ``job``, when the one before has ended."""
+        """Start ``job`` after the previous one has finished."""
         self.wait()
         self.thread = threading.Thread(target=self._run, args=(job,), name="background")
         self.thread.start()
 
     def wait(self) -> None:
-        """Return when nothing is running any more."""
+        """Wait until no job is running."""
         if self.thread is not None:
             self.thread.join()
             self.thread = None
 
-    def failure(self) -> Exception | None:
-        """What the last failed job raised, once."""
-        error, self.error = self.error, None
+    def pop_error(self) -> Exception | None:
+        """Return and clear the exception of the last failed job."""
+        error = self.error
+        self.error = None
         return error
 
     def _run(self, job: Callable[[], None]) -> None:

@@ -1,121 +1,109 @@
-"""State dicts of other programs: what can be taken off them, and how they differ from ours."""
+"""State dicts of other programs: convert what is equivalent to ours, explain mismatches."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
-State = dict[str, Tensor]  # as a file holds it, and as `torch.nn.Module.state_dict` gives it
+from util.errors import printable
 
-PARALLEL = "module."  # what torch.nn.DataParallel and its kin put before every name
-RUNNING = ("running_mean", "running_var", "num_batches_tracked")
+StateDict = dict[str, Tensor]
+
+DATA_PARALLEL_PREFIX = "module."  # added to every key by torch.nn.DataParallel and DDP
+RUNNING_STATS = ("running_mean", "running_var", "num_batches_tracked")
 OTHER_OPTIONS = "give the --netG, --ngf, --norm, --no_dropout, --input_nc … it was trained with"
 OTHER_LAYOUT = "give the --netG it was trained with; the layout of another program cannot be read"
-LONGEST = 60  # letters of a name from a file, in a message
+MAX_KEY_LENGTH = 60  # characters of a key from a file, in a message
 
 
-def adapt_state_dict(net: nn.Module, state: State) -> tuple[State, list[str]]:
-    """``state`` without what ``net`` has no place for and does not need; what was done, in words.
+def adapt_state_dict(net: nn.Module, state: StateDict) -> tuple[StateDict, list[str]]:
+    """Remove from ``state`` what ``net`` does not need; return it with a list of the changes.
 
-    Half precision is only told of: `torch.nn.Module.load_state_dict` widens it.
+    Half precision is only mentioned: `torch.nn.Module.load_state_dict` converts it.
     """
-    done = []
-    if state and all(str(key).startswith(PARALLEL) for key in state):
-        state = {key.removeprefix(PARALLEL): value for key, value in state.items()}
-        done.append(f'the prefix "{PARALLEL}" was taken off all names')
-    if unused := _of_instance_norm(net, state, RUNNING):
+    changes = []
+    if state and all(str(key).startswith(DATA_PARALLEL_PREFIX) for key in state):
+        state = {key.removeprefix(DATA_PARALLEL_PREFIX): value for key, value in state.items()}
+        changes.append(f'the prefix "{DATA_PARALLEL_PREFIX}" was removed from all keys')
+
+    if unused := _instance_norm_keys(net, state, RUNNING_STATS):
         state = {key: value for key, value in state.items() if key not in unused}
-        done.append(f"{len(unused)} running values of instance norm, which needs none, left out")
-    if halves := {v.dtype for v in state.values()} & {torch.float16, torch.bfloat16}:
-        names = sorted(str(dtype).removeprefix("torch.") for dtype in halves)
-        done.append(f"{' and '.join(names)} widened to full precision")
-    return state, done
+        changes.append(f"{len(unused)} running statistics of instance norm ignored")
+
+    if half := {value.dtype for value in state.values()} & {torch.float16, torch.bfloat16}:
+        names = sorted(str(dtype).removeprefix("torch.") for dtype in half)
+        changes.append(f"{' and '.join(names)} converted to full precision")
+    return state, changes
 
 
-def find_mismatch(net: nn.Module, state: State) -> str | None:
-    """How ``state`` differs from that of ``net``, and what to do about it; None where it fits."""
-    if not state:
-        return "the file holds no weights at all; choose another"
+def find_mismatch(net: nn.Module, state: StateDict) -> str | None:
+    """Describe how ``state`` differs from the state of ``net``, and the remedy; None if it fits."""
     expected = net.state_dict()
     missing = [key for key in expected if key not in state]
-    surplus = [key for key in state if key not in expected]
+    unexpected = [key for key in state if key not in expected]
+    if not state:
+        return "the file holds no weights at all; choose another"
     if len(missing) == len(expected):
-        names = f"the file has {_listed(surplus)}, the network {_listed(missing)}"
-        return f"not one name fits: {names}; {OTHER_LAYOUT}"
-    renamed = _renamed(expected, missing, surplus)
-    scaled = _of_instance_norm(net, state, ("weight",))
-    if scaled and not _without_biases(expected, state):
-        return (
-            f"its norm layers have parameters, {_and_more(scaled)}; this network's instance norm "
-            "has none, so such weights cannot be represented"
-        ) + (f"; besides, {renamed}" if renamed else "")
+        keys = f"the file has {_first_two(unexpected)}, the network {_first_two(missing)}"
+        return f"no key matches: {keys}; {OTHER_LAYOUT}"
+
+    renamed = ""
+    foreign = [key for key in unexpected if _layer_names([key]) - _layer_names(expected)]
+    if foreign and missing:
+        renamed = (
+            f"its layers have other names, {_first(foreign)} where the network has "
+            f"{_first(missing)}"
+        )
+    affine = _instance_norm_keys(net, state, ("weight",))
+    if affine and (renamed or not missing):  # batch norm, in contrast, comes without biases
+        reason = (
+            f"its norm layers have parameters, {_first(affine)}; this network's instance norm has "
+            "none, so such weights cannot be represented"
+        )
+        return f"{reason}; also, {renamed}" if renamed else reason
     if renamed:
         return f"{renamed}; {OTHER_LAYOUT}"
-    problem = _difference(expected, state, missing, surplus)
-    return f"{problem}; {OTHER_OPTIONS}" if problem else None
+
+    differences = []
+    if shapes := [
+        f"{key} is {tuple(state[key].shape)} in the file, {tuple(value.shape)} in the network"
+        for key, value in expected.items()
+        if key in state and state[key].shape != value.shape
+    ]:
+        differences.append(_first(shapes, max_length=200))
+    if missing:
+        differences.append(f"the file lacks {_first(missing)}")
+    if unexpected:
+        differences.append(f"the file also has {_first(unexpected)}")
+    return "; ".join([*differences, OTHER_OPTIONS]) if differences else None
 
 
-def _of_instance_norm(net: nn.Module, state: State, kinds: Collection[str]) -> list[str]:
-    """The keys of ``state`` that name one of ``kinds`` of a layer that is instance norm in ``net``.
+def _instance_norm_keys(net: nn.Module, state: StateDict, names: tuple[str, ...]) -> list[str]:
+    """The keys of ``state`` for entries ``names`` of layers that are instance norm in ``net``.
 
-    Kernels, of four dimensions, belong to a convolution which has the same name by chance.
+    Tensors of more than one dimension are kernels of a convolution with the same layer name.
     """
     layers = {name for name, layer in net.named_modules() if isinstance(layer, nn.InstanceNorm2d)}
     parts = {key: str(key).rpartition(".") for key, value in state.items() if value.ndim <= 1}
-    return [key for key, (layer, _, kind) in parts.items() if layer in layers and kind in kinds]
+    return [key for key, (layer, _, name) in parts.items() if layer in layers and name in names]
 
 
-def _without_biases(expected: State, state: State) -> bool:
-    """Whether convolutions lack their biases: then what follows them is batch norm."""
-    common = (key for key in expected if key in state and key.endswith(".weight"))
-    biases = [key.removesuffix("weight") + "bias" for key in common]
-    return any(bias in expected and bias not in state for bias in biases)
+def _layer_names(keys: Iterable) -> set[str]:
+    """The parts of ``keys`` that name layers, without numbers: model, conv_block."""
+    return {part for key in keys for part in str(key).split(".")[:-1] if not part.isdigit()}
 
 
-def _renamed(expected: State, missing: list[str], surplus: list[str]) -> str:
-    """Told only where the file uses words of which the network knows none."""
-    known = _words(expected)
-    foreign = [key for key in surplus if _words([key]) - known]
-    if not foreign or not missing:
-        return ""
-    return (
-        f"its layers have other names, {_and_more(foreign)} where the network has "
-        f"{_and_more(missing)}"
-    )
-
-
-def _words(keys: Iterable) -> set[str]:
-    """The names of layers within names of weights, without numbers: model, conv_block."""
-    return {word for key in keys for word in str(key).split(".")[:-1] if not word.isdigit()}
-
-
-def _difference(expected: State, found: State, missing: list[str], surplus: list[str]) -> str:
-    shapes = [
-        f"{key} is {tuple(found[key].shape)} in the file, {tuple(value.shape)} in the network"
-        for key, value in expected.items()
-        if key in found and found[key].shape != value.shape
-    ]
-    parts = []
-    if shapes:
-        parts.append(_and_more(shapes, longest=200))
-    if missing:
-        parts.append(f"the file lacks {_and_more(missing)}")
-    if surplus:
-        parts.append(f"the file has {_and_more(surplus)} besides")
-    return "; ".join(parts)
-
-
-def _and_more(items: list, longest: int = LONGEST) -> str:
-    """The first one, and how many there are."""
+def _first(items: list, max_length: int = MAX_KEY_LENGTH) -> str:
+    """The first item, and how many more there are."""
     more = f" (and {len(items) - 1} more)" if len(items) > 1 else ""
-    return _short(items[0], longest) + more
+    return _shorten(items[0], max_length) + more
 
 
-def _listed(keys: list) -> str:
-    """The first two, and how many there are."""
-    return f"{', '.join(map(_short, keys[:2]))}{', …' if len(keys) > 2 else ''} ({len(keys)})"
+def _first_two(keys: list) -> str:
+    """The first two keys, and how many there are."""
+    return f"{', '.join(map(_shorten, keys[:2]))}{', …' if len(keys) > 2 else ''} ({len(keys)})"
 
 
-def _short(name: object, longest: int = LONGEST) -> str:
-    text = str(name)
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+def _shorten(key: object, max_length: int = MAX_KEY_LENGTH) -> str:
+    text = printable(str(key))
+    return text if len(text) <= max_length else text[: max_length - 1] + "…"

@@ -1,4 +1,4 @@
-"""One training at a time for every name."""
+"""A lock per run: no two trainings write to the same folder at a time."""
 
 import contextlib
 import os
@@ -10,45 +10,44 @@ from util.errors import UserError
 
 
 class RunLock:
-    """As a context manager, holds the folder of a run until the process ends, however it ends.
+    """Context manager that locks the folder of a run; released at the latest when the process ends.
 
-    Raises `UserError` with the number of the process that has it. A folder in which nothing was
-    written meanwhile is not left behind.
+    Raises `UserError` with the process ID of the owner if it is locked. Folders created for the
+    lock are removed on exit if nothing else was written to them.
     """
 
     def __init__(self, folder: Path):
-        self.folder, self.owner = folder, folder / ".pid"
+        self.folder = folder
+        self.pid_file = folder / ".pid"
         self.lock = FileLock(folder / ".lock", timeout=0)
-        self.made: list[Path] = []  # the folders that were not there before, inner ones first
+        self.created: list[Path] = []  # folders that did not exist before, innermost first
 
     def __enter__(self) -> "RunLock":
-        self.made = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
+        self.created = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             self.lock.acquire()
         except Timeout:
             raise UserError(
-                f"--name {self.folder.name}: process {self._pid()} is training it; wait for it, "
+                f"--name {self.folder.name}: process {self._owner()} is training it; wait for it, "
                 "stop it, or choose another --name"
             ) from None
-        self.owner.write_text(str(os.getpid()), encoding="ascii")
+        self.pid_file.write_text(str(os.getpid()), encoding="ascii")
         return self
 
     def __exit__(self, *_) -> None:
-        self.owner.unlink(missing_ok=True)
+        self.pid_file.unlink(missing_ok=True)
         self.lock.release()
-        if self.made and not _content(self.folder):
-            Path(self.lock.lock_file).unlink(missing_ok=True)
-            for folder in self.made:
-                with contextlib.suppress(OSError):  # somebody else uses it
+
+        lock_file = Path(self.lock.lock_file)
+        if self.created and all(path == lock_file for path in self.folder.iterdir()):
+            lock_file.unlink(missing_ok=True)
+            for folder in self.created:
+                with contextlib.suppress(OSError):  # another process uses it
                     folder.rmdir()
 
-    def _pid(self) -> str:
+    def _owner(self) -> str:
         try:
-            return self.owner.read_text(encoding="ascii").strip()
+            return self.pid_file.read_text(encoding="ascii").strip()
         except OSError:
             return "(unknown)"
-
-
-def _content(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.name != ".lock"]

@@ -1,11 +1,12 @@
-"""Keeps a run on disk: saves it beside the training, and finds it again."""
+"""Save a run in the background while it trains, and find the state to resume from."""
 
 import shlex
 import time
 from argparse import Namespace
 from pathlib import Path
 
-from checkpoint.background import Background
+from checkpoint.background import BackgroundWorker
+from checkpoint.networks import exported_weights
 from checkpoint.state import (
     LATEST,
     PREVIOUS,
@@ -15,40 +16,43 @@ from checkpoint.state import (
     save_state,
     snapshot,
 )
-from checkpoint.weights import exported_weights, prune_weights, save_weights
+from checkpoint.weights import prune_weights, save_weights, weights_path
 from distributed.context import World, get_world
 from util.errors import UserError
 from util.progress import Progress
 
 REPLACED = "replaced_state.pth"
 WORLD_SIZE_NOTE = (
-    "note: the run had {before} processes, now there are {now}: networks and optimizers go on as "
-    "they were, each image of the epoch comes once; new processes begin with empty image pools"
+    "note: the run had {before} processes, now there are {now}: networks and optimizers continue "
+    "unchanged, each image of the epoch is still used once; new processes start with empty image "
+    "pools"
 )
 
 
 class CheckpointManager:
     """The states and weights in the folder of a run.
 
-    A save copies the tensors and returns; a thread writes them, one save after the other. A save
-    that fails is told by `problem` and leaves the last good one in its place.
+    `save` copies the tensors and returns; a thread writes them, one save after the other. A failed
+    save is reported by `problem` and leaves the last good state in place.
     """
 
     def __init__(self, folder: Path, keep_last: float, minutes: float):
-        self.folder, self.keep_last, self.seconds = folder, keep_last, 60 * minutes
-        self.background = Background()
-        self.keep = PREVIOUS
+        self.folder = folder
+        self.keep_last = keep_last  # epochs whose numbered weights are kept
+        self.interval_s = 60 * minutes
+        self.background = BackgroundWorker()
+        self.keep = PREVIOUS  # the name that the present state gets at the next save
         self.saved_at = time.monotonic()
         self.last_good = "none was saved yet"
 
     def resume_state(
         self, opt: Namespace, last_epoch: int, world: World
     ) -> tuple[dict | None, Progress]:
-        """`find_state`, of which each process gets what was its own.
+        """Call `find_state` on the main process and give each process its own part of the state.
 
-        One that was not there before gets no image pools and keeps its random numbers.
+        A process that did not exist in the saved run gets no image pools and no random state.
         """
-        others: list[dict] = []
+        others: list[dict] = []  # what differs between processes, by rank - 1
 
         def find() -> tuple[dict | None, Progress]:
             state, start = self.find_state(opt, last_epoch)
@@ -65,31 +69,38 @@ class CheckpointManager:
         return state, start
 
     def find_state(self, opt: Namespace, last_epoch: int) -> tuple[dict | None, Progress]:
-        """The state that ``opt`` asks to go on from, if there is one, and where it stands.
+        """Return the state that ``opt`` asks to resume from, if any, and the progress to start at.
 
-        Weights that were named (``--epoch``, ``--load_iter``) count more than a state; another
-        ``--epoch_count`` than that of the state begins that epoch. Raises `UserError` for a run
-        that is complete.
+        Weights named by ``--epoch`` or ``--load_iter`` take precedence over a state; a typed
+        ``--epoch_count`` that differs from the epoch of the state starts that epoch. Raises
+        `UserError` for a run that is complete.
         """
-        state, start = None, Progress(epoch=opt.epoch_count)
+        state = None
+        start = Progress(epoch=opt.epoch_count)
         if opt.continue_train and opt.epoch == "latest" and not opt.load_iter:
             state = load_state(self.folder)
+
         if state is not None:
-            self.last_good = _where(self.folder, state)
+            self.last_good = self._describe(state)
             saved = Progress(**state["progress"])
-            start = saved if opt.typed.get("epoch_count", saved.epoch) == saved.epoch else start
+            if opt.typed.get("epoch_count", saved.epoch) == saved.epoch:
+                start = saved
+
         if start.epoch > last_epoch:
             raise UserError(
                 f"run {opt.name} is complete (epoch {last_epoch}/{last_epoch}); raise --n_epochs "
-                "or --n_epochs_decay to go on"
+                "or --n_epochs_decay to continue"
             )
         return state, start
 
     def replaces_another_run(self) -> str | None:
-        """Where the first save will put the state that an older run has left here, if any."""
+        """Keep the state of an earlier run in this folder; return its new name, None without one.
+
+        The first save renames it.
+        """
         if not (self.folder / LATEST).is_file():
             return None
-        # Of several old runs the longest is kept: a second slip must not cost the first one's work.
+        # Of several earlier runs the longest is kept: a second mistake must not lose the first run.
         kept, latest = (images_seen(self.folder / name) for name in (REPLACED, LATEST))
         if latest < kept:
             for name in (LATEST, PREVIOUS):
@@ -99,19 +110,19 @@ class CheckpointManager:
         return REPLACED
 
     def is_due(self) -> bool:
-        """Whether the clock says that it is time to save."""
-        return 0 < self.seconds <= time.monotonic() - self.saved_at
+        """Whether ``--save_minutes`` have passed since the last save."""
+        return 0 < self.interval_s <= time.monotonic() - self.saved_at
 
-    def save(self, state: dict, suffixes: list[str]) -> None:
-        """Keep ``state`` and export its networks as ``<suffix>_net_<name>.pth``."""
-        self.background.wait()  # two copies of everything are enough
+    def save(self, state: dict, prefixes: list[str]) -> None:
+        """Save ``state``, and its networks as ``<prefix>_net_<name>.pth``, in the background."""
+        self.background.wait()  # so that at most two copies of the state are in memory
         copy = snapshot(state)
         self.saved_at = time.monotonic()
-        self.background.start(lambda: self._write(copy, suffixes))
+        self.background.start(lambda: self._write(copy, prefixes))
 
     def problem(self) -> str | None:
-        """What went wrong with a save since the last time somebody asked."""
-        error = self.background.failure()
+        """Return and clear the message of the last failed save."""
+        error = self.background.pop_error()
         if error is None:
             return None
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -123,34 +134,40 @@ class CheckpointManager:
         if problem := self.problem():
             raise UserError(problem)
 
-    def _write(self, state: dict, suffixes: list[str]) -> None:
-        """The state comes last: where it says that something is done, the exported_weights are there."""
+    def _write(self, state: dict, prefixes: list[str]) -> None:
+        """Write the state last: the weights that it implies must exist already."""
         check_finite(state)
-        for suffix in suffixes:
+        for prefix in prefixes:
             for name, weights in exported_weights(state["model"]).items():
-                save_weights(weights, self.folder / f"{suffix}_net_{name}.pth")
+                save_weights(weights, weights_path(self.folder, prefix, name))
         prune_weights(self.folder, self.keep_last)
+
         save_state(self.folder, state, keep=self.keep)
         if self.keep == REPLACED:
-            (self.folder / PREVIOUS).unlink(missing_ok=True)  # of the other run
+            (self.folder / PREVIOUS).unlink(missing_ok=True)  # of the earlier run
             self.keep = PREVIOUS
-        self.last_good = _where(self.folder, state)
+        self.last_good = self._describe(state)
 
-
-def _where(folder: Path, state: dict) -> str:
-    at = state["progress"]
-    return f"{folder / LATEST} (epoch {at['epoch']}, iters {at['iters']})"
+    def _describe(self, state: dict) -> str:
+        at = state["progress"]
+        return f"{self.folder / LATEST} (epoch {at['epoch']}, iters {at['iters']})"
 
 
 def resume_command(opt: Namespace) -> str:
-    """The command that takes up the run again."""
+    """The command that resumes the run."""
     world = get_world()
-    start = (
-        ["torchrun", f"--nproc_per_node={world.local_size}"] if world.is_distributed else ["python"]
-    )
+    words = ["python"]
+    if world.is_distributed:
+        words = ["torchrun", f"--nproc_per_node={world.local_size}"]
     if world.size > world.local_size:
-        start.append(f"--nnodes={world.size // world.local_size}")
-    words = [*start, "train.py", "--name", opt.name, "--continue_train"]
+        words.append(f"--nnodes={world.size // world.local_size}")
+
+    words += ["train.py", *_typed("name", opt.name), "--continue_train"]
     if opt.checkpoints_dir != opt.defaults["checkpoints_dir"]:
-        words += ["--checkpoints_dir", opt.checkpoints_dir]
+        words += _typed("checkpoints_dir", opt.checkpoints_dir)
     return shlex.join(words)
+
+
+def _typed(flag: str, value: str) -> list[str]:
+    """The words for a flag; a value that looks like a flag itself needs ``=``."""
+    return [f"--{flag}={value}"] if value.startswith("-") else [f"--{flag}", value]

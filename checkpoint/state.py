@@ -1,7 +1,6 @@
-"""The whole run in one file: ``latest_state.pth``."""
+"""The complete state of a run in one file: ``latest_state.pth``."""
 
 import hashlib
-import platform
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,91 +8,105 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from util.errors import UserError
+from util.errors import UserError, short_reason
 from util.files import write_atomically
+from util.versions import versions
 
-FORMAT = 1  # of the file; raised when older programs could not go on from it
-LATEST, PREVIOUS = "latest_state.pth", "previous_state.pth"
+FORMAT = 1  # of the file; increased when older versions could not resume from it
+LATEST = "latest_state.pth"
+PREVIOUS = "previous_state.pth"
+
 Tree = Mapping | Sequence | Tensor | str | int | float | bool | None
 
 
 class DamagedStateError(Exception):
-    """A state file that cannot be used; the text says why."""
+    """A state file that cannot be used; the message says why."""
 
 
 def save_state(folder: Path, state: dict, keep: str = PREVIOUS) -> None:
-    """Write ``state``, a tree of dictionaries, lists, tensors on the CPU, numbers and texts.
+    """Write ``state``, a tree of dictionaries, lists, tensors on the CPU, numbers and strings.
 
-    The file before takes the name ``keep`` when the new one has been read back.
+    The old file is renamed to ``keep`` after the new one has been read back.
     """
     content = {
-        "format": FORMAT, "versions": versions(), "digest": digest(state), "state": state
-    }  # fmt: skip
+        "format": FORMAT,
+        "versions": versions(),
+        "digest": digest(state),
+        "state": state,
+    }
     write_atomically(
-        folder / LATEST, lambda file: torch.save(content, file),
-        prove=read_state_file, keep=folder / keep,
-    )  # fmt: skip
+        folder / LATEST,
+        lambda file: torch.save(content, file),
+        verify=read_state_file,
+        keep=folder / keep,
+    )
 
 
 def load_state(folder: Path) -> dict | None:
-    """The newest readable state in ``folder``; None where there never was one.
+    """Load the newest readable state in ``folder``; None if there is no state at all.
 
-    Falls back to the previous one with a line that says so. Raises `UserError` where none of them
-    can be read, and for a state of a newer program.
+    Falls back to the previous state with a warning. Raises `UserError` if no state can be read, and
+    for a state of a newer version.
     """
-    found = [folder / name for name in (LATEST, PREVIOUS) if (folder / name).is_file()]
     damages = []
-    for path in found:
+    for path in (folder / LATEST, folder / PREVIOUS):
         try:
             state = read_state_file(path)
-        except DamagedStateError as damage:
-            damages.append(f"{path} {damage}")
+        except FileNotFoundError:
             continue
-        for text in damages:
-            print(f"warning: {text}; going on from {path.name}")
+        except DamagedStateError as error:
+            damages.append(f"{path} {error}")
+            continue
+
+        for damage in damages:
+            print(f"warning: {damage}; resuming from {path.name}")
         return state
+
     if damages:
         raise UserError(
-            f"{damages[0]}; the networks in {folder} may still be whole: start a new run from them "
-            f"with --init_from {folder}"
+            f"{damages[0]}; the networks in {folder} may still be intact: start a new run from "
+            f"them with --init_from {folder}"
         )
     return None
 
 
 def read_state_file(path: Path) -> dict:
-    """What `save_state` wrote. Raises `DamagedStateError`, or `UserError` for a newer format."""
+    """Read what `save_state` wrote, and verify its checksum.
+
+    Raises `DamagedStateError`, FileNotFoundError, or `UserError` for a newer format.
+    """
     content = _read(path, mmap=False)
     if content["digest"] != digest(content["state"]):
-        raise DamagedStateError("is damaged: its checksum does not fit its content")
+        raise DamagedStateError("is damaged: its checksum does not match its content")
     return content["state"]
 
 
 def remembered_options(folder: Path) -> dict:
-    """The options in the newest state; {} where there is none."""
-    return _glance(folder).get("options", {})
+    """The options in the newest state; {} if there is none."""
+    return _read_metadata(folder).get("options", {})
 
 
 def saved_job_id(folder: Path) -> str:
-    """The job that wrote the newest state, see `distributed.context.job`; empty where there is none."""
-    return _glance(folder).get("job", "")
+    """The `distributed.context.job_id` that wrote the newest state; empty if there is none."""
+    return _read_metadata(folder).get("job", "")
 
 
-def _glance(folder: Path) -> dict:
-    """The newest readable state; {} where there is none. Tensors are not read."""
+def images_seen(path: Path) -> int:
+    """The number of images that the run in a state file was trained on; -1 without such a file."""
+    try:
+        return _read(path, mmap=True)["state"]["progress"]["total_iters"]
+    except (DamagedStateError, FileNotFoundError):
+        return -1
+
+
+def _read_metadata(folder: Path) -> dict:
+    """The newest readable state, its tensors not yet read from the disk; {} if there is none."""
     for name in (LATEST, PREVIOUS):
         try:
             return _read(folder / name, mmap=True)["state"]
         except (DamagedStateError, FileNotFoundError):
             continue
     return {}
-
-
-def images_seen(path: Path) -> int:
-    """How far the run in a state file had come; -1 where there is no such file."""
-    try:
-        return _read(path, mmap=True)["state"]["progress"]["total_iters"]
-    except (DamagedStateError, FileNotFoundError):
-        return -1
 
 
 def _read(path: Path, mmap: bool) -> dict:
@@ -104,45 +117,45 @@ def _read(path: Path, mmap: bool) -> dict:
     except FileNotFoundError:
         raise
     except Exception as error:  # a broken archive raises almost anything
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DamagedStateError(f"is damaged: {reason[:150]}") from None
+        raise DamagedStateError(f"is damaged: {short_reason(error)}") from None
+
     if not isinstance(content, dict) or not {"format", "digest", "state"} <= set(content):
         raise DamagedStateError("is not the state of a run")
     if content["format"] > FORMAT:
-        made_by = content.get("versions", {})
         raise UserError(
             f"{path} was written by a newer version of this program (format {content['format']}, "
-            f"{made_by}); use that one, or start anew with --init_from {path.parent}"
+            f"{content.get('versions', {})}); use that version, or start a new run with "
+            f"--init_from {path.parent}"
         )
     return content
 
 
 def digest(tree: Tree) -> str:
     """SHA-256 of everything in ``tree``: structure, values, and the bytes of the tensors."""
-    total = hashlib.sha256()
-    _digest(tree, total)
-    return total.hexdigest()
+    sha256 = hashlib.sha256()
+    _update(sha256, tree)
+    return sha256.hexdigest()
 
 
-def _digest(tree: Tree, total) -> None:
+def _update(sha256, tree: Tree) -> None:
     if isinstance(tree, Tensor):
-        total.update(f"tensor {tree.dtype} {tuple(tree.shape)}".encode())
-        total.update(tree.contiguous().flatten().view(torch.uint8).numpy())
+        sha256.update(f"tensor {tree.dtype} {tuple(tree.shape)}".encode())
+        sha256.update(tree.contiguous().flatten().view(torch.uint8).numpy())
     elif isinstance(tree, Mapping):
-        total.update(f"map {len(tree)}".encode())
+        sha256.update(f"map {len(tree)}".encode())
         for key, value in tree.items():
-            total.update(repr(key).encode())
-            _digest(value, total)
+            sha256.update(repr(key).encode())
+            _update(sha256, value)
     elif isinstance(tree, (list, tuple)):
-        total.update(f"list {len(tree)}".encode())
+        sha256.update(f"list {len(tree)}".encode())
         for value in tree:
-            _digest(value, total)
+            _update(sha256, value)
     else:
-        total.update(f"{type(tree).__name__} {tree!r};".encode())
+        sha256.update(f"{type(tree).__name__} {tree!r};".encode())
 
 
 def snapshot(tree: Tree) -> Tree:
-    """A copy of ``tree`` that shares nothing with it; tensors contiguous, on the CPU."""
+    """Copy ``tree``; tensors become contiguous, on the CPU, and share no memory with it."""
     if isinstance(tree, Tensor):
         return torch.empty(tree.shape, dtype=tree.dtype).copy_(tree.detach())
     if isinstance(tree, Mapping):
@@ -154,18 +167,13 @@ def snapshot(tree: Tree) -> Tree:
 
 def check_finite(state: dict) -> None:
     """Raise `DamagedStateError` if a tensor in ``state`` holds NaN or infinity."""
-    if bad := _not_finite(state):
-        raise DamagedStateError(f"{bad} is not finite")
+    if name := _find_nonfinite(state):
+        raise DamagedStateError(f"{name} is not finite")
 
 
-def _not_finite(tree: Tree, name: str = "the state") -> str | None:
+def _find_nonfinite(tree: Tree, name: str = "the state") -> str | None:
     """The name of the first tensor in ``tree`` that holds NaN or infinity."""
     if isinstance(tree, Tensor):
         return None if not tree.is_floating_point() or tree.isfinite().all() else name
     items = tree.items() if isinstance(tree, Mapping) else ()
-    return next((bad for key, value in items if (bad := _not_finite(value, str(key)))), None)
-
-
-def versions() -> dict[str, str]:
-    """What made the state."""
-    return {"python": platform.python_version(), "torch": str(torch.__version__)}
+    return next((bad for key, value in items if (bad := _find_nonfinite(value, str(key)))), None)

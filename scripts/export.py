@@ -21,12 +21,12 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from checkpoint.weights import load_options, weights_prefix  # noqa: E402
+from checkpoint.run_options import load_options  # noqa: E402
+from checkpoint.weights import EMA_SUFFIX, weights_prefix  # noqa: E402
 from engine.device import configure_process  # noqa: E402
 from export.dynamic_padding import DynamicPadding  # noqa: E402
 from export.onnx_export import largest_difference, onnx_graph  # noqa: E402
 from models import create_model  # noqa: E402
-from models.ema import EMA_SUFFIX  # noqa: E402
 from options import ExportOptions  # noqa: E402
 from options.test_options import INHERITED_OPTIONS  # noqa: E402
 from util.errors import UserError, report_user_errors  # noqa: E402

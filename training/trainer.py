@@ -10,8 +10,8 @@ from pathlib import Path
 
 from checkpoint.lock import RunLock
 from checkpoint.manager import CheckpointManager, resume_command
+from checkpoint.run_options import save_options
 from checkpoint.state import snapshot
-from checkpoint.weights import save_options
 from data import create_dataset, create_samples
 from distributed.context import get_world, job_id, split_evenly
 from engine.executor import StepExecutor

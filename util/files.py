@@ -1,69 +1,83 @@
-"""Files that are either all of the old or all of the new content, whatever happens on the way."""
+"""Files that hold either all of the old or all of the new content, even after a crash."""
 
 import os
 from collections.abc import Callable
 from pathlib import Path
 
-TEMPORARY = ".{name}.tmp"  # hidden, beside the file it is going to be
+from util.errors import UserError
+
+TEMPORARY = ".{name}.tmp"  # hidden, in the folder of the final file
 
 
 def write_atomically(
     path: Path,
     write: Callable[[Path], None],
     *,
-    prove: Callable[[Path], object] = lambda file: None,
+    verify: Callable[[Path], object] = lambda file: None,
     keep: Path | None = None,
 ) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then put it in its place.
+    """Let ``write`` fill a temporary file beside ``path``, then rename it to ``path``.
 
-    The content is on the disk before the name points to it. ``prove`` may read the temporary file
-    back and raise; then, as after every other failure, ``path`` is what it was. The old file
-    becomes ``keep``.
+    The content is on the disk before the name points to it. ``verify`` may read the temporary file
+    back and raise; then, as after every other failure, ``path`` is what it was. The previous file
+    is renamed to ``keep``.
+
+    Through a symbolic link its target is written; the link stays. Raises `UserError`, before
+    anything is written, if ``path`` is a device, a pipe, or another special file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(TEMPORARY.format(name=path.name))
+    target = _regular_target(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(TEMPORARY.format(name=target.name))
     try:
         write(temporary)
-        _to_disk(temporary)
-        prove(temporary)
-        if keep is not None and path.is_file():
-            path.replace(keep)
-        temporary.replace(path)
-        _to_disk(path.parent)
+        _flush_to_disk(temporary)
+        verify(temporary)
+
+        if keep is not None and target.is_file():
+            target.replace(keep)
+        temporary.replace(target)
+        _flush_to_disk(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace the content of ``path`` (UTF-8), atomically; bytes of odd file names are escaped."""
+    """Replace the content of ``path`` (UTF-8), atomically; invalid Unicode is escaped."""
     write_atomically(
         path, lambda file: file.write_text(text, encoding="utf-8", errors="backslashreplace")
     )
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files of a process that was killed while it wrote into ``folder``."""
+    """Delete the temporary files that a killed process left in ``folder``."""
     for path in folder.rglob(TEMPORARY.format(name="*")):
         path.unlink(missing_ok=True)
 
 
 def truncate_file(path: Path, size: int) -> None:
-    """Forget what was appended to ``path`` beyond ``size`` bytes."""
+    """Remove what was appended to ``path`` beyond ``size`` bytes."""
     if path.is_file() and path.stat().st_size > size:
         os.truncate(path, size)
 
 
-def _to_disk(path: Path) -> None:
+def _regular_target(path: Path) -> Path:
+    """``path`` with symbolic links resolved. Raises `UserError` for a special file."""
+    target = Path(os.path.realpath(path))
+    if os.path.lexists(target) and not target.is_file() and not target.is_dir():
+        raise UserError(f"{path} is not a regular file and cannot be replaced; choose another name")
+    return target
+
+
+def _flush_to_disk(path: Path) -> None:
     """fsync of a file, or of a folder after a rename; not every system lets folders be opened."""
-    # Windows brings to the disk only what is open for writing.
-    mode = os.O_RDONLY if path.is_dir() else os.O_RDWR
+    mode = os.O_RDONLY if path.is_dir() else os.O_RDWR  # Windows syncs only files open for writing
     try:
-        handle = os.open(path, mode)
+        descriptor = os.open(path, mode)
     except OSError:
         if path.is_dir():
             return
         raise
     try:
-        os.fsync(handle)
+        os.fsync(descriptor)
     finally:
-        os.close(handle)
+        os.close(descriptor)
