@@ -1,4 +1,4 @@
-"""Where to compute, and in which number format."""
+"""Choice of the device, and settings of the process that computes on it."""
 
 import ctypes
 import sys
@@ -6,29 +6,40 @@ import sys
 import torch
 
 from distributed.context import World
+from engine.precision import precision_name, select_precision  # noqa: F401 - until callers move
 from util.errors import UserError
+
+# Parameters of mallopt(3), from malloc.h.
+M_TRIM_THRESHOLD = -1
+M_MMAP_MAX = -4
 
 
 def select_device(gpu_ids: list[int], typed: bool, world: World | None = None) -> torch.device:
-    """The device for ``--gpu_ids``: the CPU for an empty list, and where there is no GPU.
+    """Return the device for ``--gpu_ids``: the CPU for an empty list or where there is no GPU.
 
-    Of several processes on a machine each takes one of the list, or, without one that was
-    ``typed``, the GPU of its own number. A GPU that was asked for and is not there raises
-    `UserError`; so does a process too many.
+    Each process of a machine takes the entry at its local rank, or, unless the list was ``typed``
+    on the command line, the GPU numbered by its local rank.
+
+    Raises `UserError` if a ``typed`` GPU does not exist, or if there are more processes than GPUs.
     """
     if not gpu_ids:
         return torch.device("cpu")
-    there, world = torch.cuda.device_count(), world or World()
+
+    world = world or World()
+    num_gpus = torch.cuda.device_count()
     if not typed and world.local_size > len(gpu_ids):
-        gpu_ids = list(range(there))
-    if world.local_rank < len(gpu_ids) and gpu_ids[world.local_rank] < there:
+        gpu_ids = list(range(num_gpus))
+    if world.local_rank < len(gpu_ids) and gpu_ids[world.local_rank] < num_gpus:
         return torch.device("cuda", gpu_ids[world.local_rank])
-    found = f"GPUs 0 to {there - 1}" if there else "no GPU"
+
+    found = f"GPUs 0 to {num_gpus - 1}" if num_gpus else "no GPU"
     if typed:
         names = ",".join(map(str, gpu_ids))
-        each = f" and {world.local_size} processes" if world.local_size > 1 else ""
-        raise UserError(f"--gpu_ids {names}: PyTorch sees {found} here{each}; use -1 for the CPU")
-    if there and world.local_size > 1:
+        processes = f" and {world.local_size} processes" if world.local_size > 1 else ""
+        raise UserError(
+            f"--gpu_ids {names}: PyTorch sees {found} here{processes}; use -1 for the CPU"
+        )
+    if num_gpus and world.local_size > 1:
         raise UserError(
             f"torchrun --nproc_per_node {world.local_size}: PyTorch sees {found} here; "
             "one process takes one GPU"
@@ -37,56 +48,30 @@ def select_device(gpu_ids: list[int], typed: bool, world: World | None = None) -
 
 
 def device_name(device: torch.device) -> str:
-    """What a person calls it."""
+    """Return the name of ``device`` for the log."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
 
 
-def select_precision(asked: str, device: torch.device, bit_depth: int = 8) -> str:
-    """``fp32`` or ``bf16``; ``auto`` is bf16 where that is faster and has digits enough.
-
-    Images of more than 8 bits are computed in fp32: bf16 has 8 bits of digits.
-
-    On GPUs that is from compute capability 8.0 on; on CPUs it takes AMX: with AVX512-BF16 alone
-    convolutions were measured at half the speed of float32 (benchmarks/README.md).
-    """
-    if asked != "auto":
-        return asked
-    if bit_depth > 8:
-        return "fp32"
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
-    has_amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
-    return "bf16" if has_amx else "fp32"
-
-
-def precision_name(precision: str, device: torch.device) -> str:
-    """What a person should know of it: by default PyTorch rounds what goes into convolutions."""
-    if precision != "fp32" or device.type != "cuda" or not torch.backends.cudnn.allow_tf32:
-        return precision
-    has_tf32 = torch.cuda.get_device_capability(device) >= (8, 0)
-    return "fp32, but TF32 in convolutions" if has_tf32 else precision
-
-
 def configure_process() -> None:
-    """Settings of the processor and the C library; to be called before anything is computed.
+    """Configure floating point and the C library; call before any computation.
 
-    Numbers below 1e-38 become zero: a saturated network makes them by the million, and processors
-    take a hundred times longer over each. Threads inherit the setting from the one that made them.
+    Denormal numbers (below 1e-38) are flushed to zero: a saturated network produces millions of
+    them, and processors take a hundred times longer for each. Threads inherit the setting from the
+    thread that starts them.
     """
     torch.set_flush_denormal(True)
     _keep_freed_memory()
 
 
 def _keep_freed_memory() -> None:
-    """Let the C library keep what a CPU step frees for the next one, which needs just as much.
+    """Make glibc keep freed memory for the next step, which needs the same amount.
 
-    Else every large tensor is fresh memory from the kernel, zeroed page by page: a fifth of the
-    time of a step. glibc only; elsewhere nothing happens.
+    Otherwise each large tensor is new memory from the kernel, zeroed page by page, which takes a
+    fifth of a step on the CPU. Does nothing without glibc.
     """
     if not sys.platform.startswith("linux"):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        trim_threshold, mmap_max = -1, -4  # malloc.h
-        mallopt(trim_threshold, 2**31 - 1)
-        mallopt(mmap_max, 0)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(M_MMAP_MAX, 0)

@@ -1,4 +1,4 @@
-"""How much memory a run takes, and what to do when it is too much."""
+"""Peak memory of a run, and advice when memory runs out."""
 
 import contextlib
 import sys
@@ -12,8 +12,11 @@ from util.errors import UserError
 
 try:
     import resource
-except ModuleNotFoundError:  # Windows has none
+except ModuleNotFoundError:  # Windows
     resource = None
+
+GIB = 2**30
+CPU_ALLOCATOR_MESSAGES = ("not enough memory", "can't allocate memory")
 
 
 @contextlib.contextmanager
@@ -22,22 +25,22 @@ def explain_out_of_memory(opt: Namespace) -> Iterator[None]:
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _full(opt) from error
+        raise _out_of_memory(opt) from error
     except RuntimeError as error:
-        if "not enough memory" not in str(error) and "can't allocate memory" not in str(error):
+        if not any(message in str(error) for message in CPU_ALLOCATOR_MESSAGES):
             raise
-        raise _full(opt) from error
+        raise _out_of_memory(opt) from error
 
 
-def _full(opt: Namespace) -> UserError:
-    size = f"--crop_size {opt.crop_size}, --ngf {opt.ngf}"
+def _out_of_memory(opt: Namespace) -> UserError:
+    sizes = f"--crop_size {opt.crop_size}, --ngf {opt.ngf}"
     if opt.isTrain:
-        size = f"--batch_size {opt.batch_size}, {size}"
-    return UserError(f"out of memory with {size}; {_remedies(opt)}")
+        sizes = f"--batch_size {opt.batch_size}, {sizes}"
+    return UserError(f"out of memory with {sizes}; {_remedies(opt)}")
 
 
 def _remedies(opt: Namespace) -> str:
-    """The flags that help; ``test.py`` has to take the networks as they are."""
+    """Return the flags that help. ``test.py`` cannot change the size of trained networks."""
     if opt.isTrain:
         return (
             "lower --batch_size, --crop_size or --ngf, or try --precision bf16 or --grad_checkpoint"
@@ -49,37 +52,43 @@ def _remedies(opt: Namespace) -> str:
 
 
 def peak_bytes(device: torch.device) -> int | None:
-    """The most memory so far: of the GPU by PyTorch's count, else of the process, if it is told."""
+    """Return the peak memory allocated on a GPU, or used by this process; None if unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if resource is None:
         return None
-    unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2): kilobytes, but on macOS bytes
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes on macOS, else KiB
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def report(model, device: torch.device) -> str:
-    """The peak in one line, by part: what is allocated all the time, and the rest."""
-    if (peak := peak_bytes(device)) is None:
-        return "peak memory: this system does not tell it"
+def memory_report(model, device: torch.device) -> str:
+    """Return one line: the peak memory, and what each persistent part of the run takes of it."""
+    peak = peak_bytes(device)
+    if peak is None:
+        return "peak memory: not available on this system"
+
     networks = (*model.networks.values(), *model.ema_networks.values())
     weights = [weight for net in networks for weight in net.parameters()]
-    states = [
+    optimizer_values = [
         value
         for optimizer in model.optimizers.values()
         for state in optimizer.state.values()
         for value in state.values()
     ]
+
     parts = {
-        "networks": _bytes(weights),
-        "gradients": _bytes(weight.grad for weight in weights),
-        "optimizers": _bytes(states),
-        "pools": _bytes(pool.stored for pool in model.pools.values()),
+        "networks": _num_bytes(weights),
+        "gradients": _num_bytes(weight.grad for weight in weights),
+        "optimizers": _num_bytes(optimizer_values),
+        "pools": _num_bytes(pool.stored for pool in model.pools.values()),
     }
     parts["activations and the rest"] = peak - sum(parts.values())
-    listed = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in parts.items())
-    return f"peak memory {peak / 2**30:.2f} GiB ({listed})"
+    listed = ", ".join(f"{name} {size / GIB:.2f}" for name, size in parts.items())
+    return f"peak memory {peak / GIB:.2f} GiB ({listed})"
 
 
-def _bytes(tensors: Iterable) -> int:
-    return sum(t.numel() * t.element_size() for t in tensors if isinstance(t, Tensor))
+def _num_bytes(values: Iterable) -> int:
+    return sum(x.numel() * x.element_size() for x in values if isinstance(x, Tensor))
+
+
+report = memory_report  # until callers use the new name

@@ -1,4 +1,4 @@
-"""Numbers that went bad stop at the door of the optimizers."""
+"""Optimizer updates with NaN or infinite gradients are skipped."""
 
 from collections.abc import Iterable
 
@@ -8,12 +8,14 @@ from torch.nn.utils import get_total_norm
 
 
 class NonFiniteGuard:
-    """Leaves out every update whose gradients hold NaN or infinity, and counts them.
+    """Skip and count every optimizer update whose gradients are not finite.
 
-    So the weights stay finite whatever happens, and so do the running values of batch norm in
-    ``networks``: bad ones leave an update out as well, and with every update that is left out they
-    go back to what they were when the step began. It works on the device, as part of a captured
-    graph too; nobody waits for it until somebody asks.
+    Weights thus stay finite. So do the running statistics of batch norm in ``networks``: an update
+    is also skipped if these are not finite, and each skipped update restores them to their values
+    at the beginning of the step.
+
+    All of this runs on the device, also inside a captured graph, without synchronizing it; only
+    `new_skipped_updates` waits for the device.
     """
 
     def __init__(
@@ -23,58 +25,65 @@ class NonFiniteGuard:
         networks: Iterable[nn.Module] = (),
     ):
         self.counts = {name: torch.zeros((), device=device) for name in optimizers}
-        self.seen = dict.fromkeys(optimizers, 0)  # the counts when somebody last asked
+        self.reported = dict.fromkeys(optimizers, 0)  # counts at the last new_skipped_updates()
+
         layers = (layer for net in networks for layer in net.modules())
-        self.norms = [layer for layer in layers if isinstance(layer, nn.BatchNorm2d)]
-        self.before: Tensor | None = None  # their running values when the step began, in a row
+        self.batch_norms = [layer for layer in layers if isinstance(layer, nn.BatchNorm2d)]
+        self.saved_statistics: Tensor | None = None  # of all layers, concatenated
+
         for name, optimizer in optimizers.items():
             optimizer.register_step_pre_hook(lambda opt, *_, name=name: self._check(name, opt))
 
     def begin_step(self) -> None:
-        """Keep the running values; to be called before every step, outside of a captured graph."""
-        if not self.norms:
+        """Save running statistics; call before each step, outside of a captured graph."""
+        if not self.batch_norms:
             return
-        now = torch.cat(self._running_values())
-        # In place: a captured graph reads them at a fixed address.
-        self.before = now if self.before is None else self.before.copy_(now)
+        current = torch.cat(self._running_statistics())
+        if self.saved_statistics is None:
+            self.saved_statistics = current
+        else:  # in place: a captured graph reads them at a fixed address
+            self.saved_statistics.copy_(current)
 
     def new_skipped_updates(self) -> list[str]:
-        """Who had to leave out updates since somebody last asked. Waits for the device."""
-        before, self.seen = self.seen, {name: int(count) for name, count in self.counts.items()}
-        return [name for name, count in self.seen.items() if count > before[name]]
+        """Return the optimizers that skipped updates since the last call. Waits for the device."""
+        before = self.reported
+        self.reported = {name: int(count) for name, count in self.counts.items()}
+        return [name for name, count in self.reported.items() if count > before[name]]
 
     @property
     def total(self) -> int:
-        """How many updates were left out until the last call of `new_skipped_updates`."""
-        return sum(self.seen.values())
+        """Number of skipped updates up to the last call of `new_skipped_updates`."""
+        return sum(self.reported.values())
 
     def _check(self, name: str, optimizer: torch.optim.Optimizer) -> None:
-        bad = ~torch.isfinite(gradient_norm(optimizer))
-        if self.norms:
-            bad = self._mend_running_values(bad)
-        optimizer.found_inf = bad.float()  # as torch.amp.GradScaler tells it to a fused optimizer
+        skip = ~torch.isfinite(gradient_norm(optimizer))
+        if self.batch_norms:
+            skip = self._restore_statistics(skip)
+        optimizer.found_inf = skip.float()  # fused optimizers read it, as with GradScaler
         self.counts[name] += optimizer.found_inf
 
-    def _mend_running_values(self, bad: Tensor) -> Tensor:
-        """Put back those of before if they or the gradients are ``bad``; return whether it was so.
+    def _restore_statistics(self, skip: Tensor) -> Tensor:
+        """Restore running statistics if ``skip`` or if they are not finite; return whether so.
 
-        Variances overflow where gradients are still finite: all of them vanish.
+        Variances can overflow while gradients are still finite, because these vanish.
         """
-        values = self._running_values()
-        now = torch.cat(values)
-        bad = bad | ~torch.isfinite(now).all()
-        mended = torch.where(bad, self.before, now)
-        torch._foreach_copy_(values, list(mended.split([len(value) for value in values])))
-        return bad
+        statistics = self._running_statistics()
+        current = torch.cat(statistics)
+        skip = skip | ~torch.isfinite(current).all()
+        restored = torch.where(skip, self.saved_statistics, current)
+        torch._foreach_copy_(statistics, list(restored.split([len(value) for value in statistics])))
+        return skip
 
-    def _running_values(self) -> list[Tensor]:
-        """As `data`: autograd must not take it for a change of what `backward` still needs."""
+    def _running_statistics(self) -> list[Tensor]:
+        # .data: otherwise autograd reports a modification of tensors that `backward` needs.
         return [
-            value.data for layer in self.norms for value in (layer.running_mean, layer.running_var)
+            value.data
+            for layer in self.batch_norms
+            for value in (layer.running_mean, layer.running_var)
         ]
 
 
 def gradient_norm(optimizer: torch.optim.Optimizer) -> Tensor:
-    """√(Σ g²) over all weights of ``optimizer``; not finite where one of them is not."""
+    """Return √(Σ g²) over all weights of ``optimizer``; not finite if any gradient is not."""
     weights = (weight for group in optimizer.param_groups for weight in group["params"])
     return get_total_norm([weight.grad for weight in weights if weight.grad is not None])

@@ -1,9 +1,10 @@
-"""Images too large for the memory: through a network tile by tile, with the result of the whole.
+"""Translation of images larger than memory, tile by tile, with the result of the whole image.
 
-Tiles alone would show seams, since a normalization takes mean and variance from all that it sees.
-So every normalization waits until all tiles have been there, and uses what is true of the whole
-image. Where the network is at its coarsest, which is where it works most, the results of all
-tiles are kept, in the main memory; elsewhere they are computed again for each normalization.
+Independent tiles would show seams, because a normalization depends on all pixels it is given. Here
+each normalization first accumulates its statistics over all tiles, and then applies those of the
+whole image. Where the network has its lowest resolution, which is where it computes most, the
+outputs of all tiles are stored as one feature map in main memory; elsewhere they are recomputed for
+each normalization.
 """
 
 import contextlib
@@ -18,173 +19,183 @@ from tqdm import tqdm
 
 from util.precision import full_precision
 
-MIN_OVERLAP = 32  # pixels; with less, a tile would answer for pixels of which it misses something
+MIN_OVERLAP = 32  # pixels; with less, a valid region would depend on pixels outside of its tile
 NORMS = (nn.InstanceNorm2d, nn.BatchNorm2d)
-Chain = list[tuple[nn.Module, bool]]  # layers, and whether to keep what comes out of each
+Chain = list[tuple[nn.Module, bool]]  # layers, and whether to store the feature map after each
 
 
 def tile_network(net: nn.Module, tile: int, overlap: int) -> None:
-    """Let a generator take its images in tiles from now on: see `Tiles`."""
-    net.model.forward = Tiles(net.model, tile, overlap, net.stride)
+    """Make a generator process its images in tiles, see `TiledForward`."""
+    net.model.forward = TiledForward(net.model, tile, overlap, net.stride)
 
 
 @dataclass(frozen=True)
 class Span:
-    """A tile along one side: it sees ``start`` … ``stop``, it answers for ``first`` … ``last``."""
+    """A tile along one side: input pixels ``start`` … ``stop``, of which the output is valid for
+    ``valid_start`` … ``valid_stop``."""
 
     start: int
     stop: int
-    first: int
-    last: int
+    valid_start: int
+    valid_stop: int
 
-    def seen(self, scale: Fraction) -> slice:
-        """What it sees, in a map of the whole image at ``scale``."""
+    def input_slice(self, scale: Fraction) -> slice:
+        """The input region, in a feature map of the whole image at ``scale``."""
         return slice(int(self.start * scale), int(self.stop * scale))
 
-    def place(self, scale: Fraction) -> slice:
-        """What it answers for, in such a map."""
-        return slice(int(self.first * scale), int(self.last * scale))
+    def valid_slice(self, scale: Fraction) -> slice:
+        """The valid region, in a feature map of the whole image at ``scale``."""
+        return slice(int(self.valid_start * scale), int(self.valid_stop * scale))
 
-    def part(self, pixels: int) -> slice:
-        """The same, in a map of ``pixels`` pixels of what it sees."""
-        scale = Fraction(pixels, self.stop - self.start)
-        return slice(
-            int((self.first - self.start) * scale), int((self.last - self.start) * scale)
-        )  # fmt: skip
+    def crop_slice(self, length: int) -> slice:
+        """The valid region, in a feature map of this tile of ``length`` pixels."""
+        scale = Fraction(length, self.stop - self.start)
+        first = int((self.valid_start - self.start) * scale)
+        last = int((self.valid_stop - self.start) * scale)
+        return slice(first, last)
 
 
-def spans(length: int, tile: int, overlap: int, stride: int) -> list[Span]:
-    """As few tiles over ``length`` as possible, all of one size, at most ``tile`` pixels.
+def tile_spans(length: int, tile: int, overlap: int, stride: int) -> list[Span]:
+    """Cover ``length`` pixels with as few equal tiles of at most ``tile`` pixels as possible.
 
-    Neighbours share at least ``overlap``. All of these are multiples of ``stride``; so are the
-    places where one ends to answer and the next begins, in the middle of what they share.
+    Neighbors share at least ``overlap`` pixels, and their valid regions meet in the middle of the
+    shared pixels. All arguments and results are multiples of ``stride``.
     """
     count = max(1, -(-(length - overlap) // (tile - overlap)))
-    tile = (
-        -(-(length + (count - 1) * overlap) // (count * stride)) * stride
-    )  # no larger than needed
+    tile = -(-(length + (count - 1) * overlap) // (count * stride)) * stride  # no more than needed
     starts = [min(i * (tile - overlap), length - tile) for i in range(count)]
+
     edges = [0]
     edges += [(a + tile + b) // (2 * stride) * stride for a, b in pairwise(starts)]
     edges.append(length)
     return [
-        Span(start, start + tile, *answers)
-        for start, answers in zip(starts, pairwise(edges), strict=True)
+        Span(start, start + tile, *valid)
+        for start, valid in zip(starts, pairwise(edges), strict=True)
     ]
 
 
-class Tiles:
-    """Stands for ``net``, a chain of layers (N, C, H, W) → (N, K, H, W), on the whole image.
+class TiledForward:
+    """Replacement for the ``forward`` of ``net``, layers (N, C, H, W) → (N, K, H, W) in sequence.
 
-    ``tile`` and ``overlap`` are pixels; these, H and W are multiples of ``stride``, by which
-    ``net`` makes images smaller on its way. From what is kept to the next normalization, layers
-    see at most 10 pixels round about: from an ``overlap`` of `MIN_OVERLAP` on the result is
-    that of ``net`` but for rounding.
+    ``tile`` and ``overlap`` are in pixels; they, H and W are multiples of ``stride``, the factor by
+    which ``net`` downsamples. Between a stored feature map and the next normalization, layers have
+    a receptive field of at most 10 pixels to each side: with an ``overlap`` of at least
+    `MIN_OVERLAP`, the result equals that of ``net`` up to rounding.
     """
 
     def __init__(self, net: nn.Sequential, tile: int, overlap: int, stride: int):
-        self.size = (tile, overlap, stride)
-        self.net, self.plain = net, net.forward
-        self.chain = list(zip(net, _coarsest(net), strict=True))
+        self.net = net
+        self.plain_forward = net.forward
+        self.geometry = (tile, overlap, stride)
+        self.chain: Chain = list(zip(net, _has_lowest_resolution(net), strict=True))
 
     def __call__(self, x: Tensor) -> Tensor:
-        self.rows, self.columns = (spans(side, *self.size) for side in x.shape[-2:])
+        self.rows, self.columns = (tile_spans(side, *self.geometry) for side in x.shape[-2:])
         if len(self.rows) == len(self.columns) == 1:
-            return self.plain(x)
+            return self.plain_forward(x)
+
         self.device = x.device
-        self.norms = {layer: _Norm(layer, self) for layer in _norms_in(self.net)}
-        passes = len(self.norms) + _times_kept(self.chain) + 1
-        count = passes * len(self.rows) * len(self.columns)
-        self.bar = tqdm(total=count, unit=" tiles", disable=None, leave=False, position=1)
-        with self.bar, _in_place(self.norms):
+        self.norms = {layer: _TiledNorm(layer, self) for layer in _image_norms(self.net)}
+        num_passes = len(self.norms) + _count_stored(self.chain) + 1
+        num_tiles = num_passes * len(self.rows) * len(self.columns)
+        self.bar = tqdm(total=num_tiles, unit=" tiles", disable=None, leave=False, position=1)
+        with self.bar, _replace_forward(self.norms):
             return self._run(x.cpu(), self.chain).to(x.device)
 
-    def _run(self, kept: Tensor, chain: Chain) -> Tensor:
-        """What ``chain`` makes of the map ``kept``: a map of the whole image again."""
-        layers: list[nn.Module] = []
-        for layer, keep in chain:
-            if (inside := _inside(layer)) is not None:
-                kept = self._run(kept, inside).add_(kept)
+    def _run(self, stored: Tensor, chain: Chain) -> Tensor:
+        """Apply ``chain`` to a feature map of the whole image."""
+        pending: list[nn.Module] = []  # layers since the stored feature map
+        for layer, store in chain:
+            if (block := _residual_chain(layer)) is not None:
+                stored = self._run(stored, block).add_(stored)
                 continue
-            layers.append(layer)
+            pending.append(layer)
             if layer in self.norms:
-                self._settle(self.norms[layer], kept, layers)
-            if keep:
-                kept, layers = self._whole(kept, layers), []
-        return self._whole(kept, layers) if layers else kept
+                self._compute_statistics(self.norms[layer], stored, pending)
+            if store:
+                stored = self._apply(pending, stored)
+                pending = []
+        return self._apply(pending, stored) if pending else stored
 
-    def _settle(self, norm: "_Norm", kept: Tensor, layers: list[nn.Module]) -> None:
-        """All tiles, as far as this normalization."""
-        for tile in self._tiles(kept):
-            with contextlib.suppress(_NotYetError):
-                _through(layers, tile)
-        norm.settle()
+    def _compute_statistics(
+        self, norm: "_TiledNorm", stored: Tensor, layers: list[nn.Module]
+    ) -> None:
+        """Run all tiles through ``layers``, which end with ``norm``."""
+        for tile in self._tiles(stored):
+            with contextlib.suppress(_StatisticsPendingError):
+                _forward(layers, tile)
+        norm.finalize()
 
-    def _whole(self, kept: Tensor, layers: list[nn.Module]) -> Tensor:
+    def _apply(self, layers: list[nn.Module], stored: Tensor) -> Tensor:
+        """Run all tiles through ``layers``; assemble their valid regions to one feature map."""
         out = None
-        for tile in self._tiles(kept):
-            y = _through(layers, tile)
+        for tile in self._tiles(stored):
+            y = _forward(layers, tile)
             if out is None:
                 scale = Fraction(y.shape[-1], self.column.stop - self.column.start)
-                size = [int(each[-1].stop * scale) for each in (self.rows, self.columns)]
-                shape, layout = (*y.shape[:2], *size), torch.channels_last
-                out = torch.empty(shape, dtype=y.dtype, memory_format=layout)
-            out[..., self.row.place(scale), self.column.place(scale)] = self.answer(y)
+                size = [int(spans[-1].stop * scale) for spans in (self.rows, self.columns)]
+                shape = (*y.shape[:2], *size)
+                out = torch.empty(shape, dtype=y.dtype, memory_format=torch.channels_last)
+            valid = (self.row.valid_slice(scale), self.column.valid_slice(scale))
+            out[..., valid[0], valid[1]] = self.crop_to_valid(y)
         return out
 
-    def _tiles(self, kept: Tensor) -> Iterator[Tensor]:
-        """What the tiles see of a map of the whole image, one after the other."""
-        scale = Fraction(kept.shape[-1], self.columns[-1].stop)
+    def _tiles(self, stored: Tensor) -> Iterator[Tensor]:
+        """Yield the input regions of a feature map of the whole image, on the device."""
+        scale = Fraction(stored.shape[-1], self.columns[-1].stop)
         for row, column in product(self.rows, self.columns):
-            self.row, self.column = row, column
-            yield kept[..., row.seen(scale), column.seen(scale)].to(self.device)
+            self.row = row
+            self.column = column
+            yield stored[..., row.input_slice(scale), column.input_slice(scale)].to(self.device)
             self.bar.update()
 
-    def answer(self, y: Tensor) -> Tensor:
-        """Of what came out for the current tile (N, C, h, w), that for which it answers."""
-        return y[..., self.row.part(y.shape[-2]), self.column.part(y.shape[-1])]
+    def crop_to_valid(self, y: Tensor) -> Tensor:
+        """Crop an output (N, C, h, w) of the current tile to its valid region."""
+        return y[..., self.row.crop_slice(y.shape[-2]), self.column.crop_slice(y.shape[-1])]
 
 
-class _Norm:
-    """Takes the place of the ``forward`` of a normalization."""
+class _TiledNorm:
+    """Replacement for the ``forward`` of a normalization: statistics over all tiles."""
 
-    def __init__(self, layer: nn.Module, tiles: Tiles):
-        self.layer, self.tiles = layer, tiles
-        # With batch norm the images of a batch have their statistics in common.
+    def __init__(self, layer: nn.Module, tiles: TiledForward):
+        self.layer = layer
+        self.tiles = tiles
+        # Batch norm has common statistics for all images of a batch.
         self.dims = (0, 2, 3) if isinstance(layer, nn.BatchNorm2d) else (2, 3)
         self.sums: tuple = (0, 0, 0)  # count, Σ x, Σ x², in float64
         self.mean: Tensor | None = None
 
-    def __call__(self, x: Tensor) -> Tensor:  # (N, C, h, w) of a tile → the same
+    def __call__(self, x: Tensor) -> Tensor:  # (N, C, h, w) of a tile → the same shape
         if self.mean is None:
-            self._add(self.tiles.answer(x))
-            raise _NotYetError
+            self._accumulate(self.tiles.crop_to_valid(x))
+            raise _StatisticsPendingError
         y = (full_precision(x) - self.mean) * self.scale
         if self.layer.affine:
             y = y * self.layer.weight.view(-1, 1, 1) + self.layer.bias.view(-1, 1, 1)
         return y.to(x.dtype)
 
-    def _add(self, x: Tensor) -> None:
+    def _accumulate(self, x: Tensor) -> None:
         variance, mean = torch.var_mean(full_precision(x), self.dims, correction=0, keepdim=True)
-        count, mean = x.numel() // mean.numel(), mean.double()
-        new = (count, count * mean, count * (variance.double() + mean.square()))
-        self.sums = tuple(old + value for old, value in zip(self.sums, new, strict=True))
+        count = x.numel() // mean.numel()
+        mean = mean.double()
+        sums = (count, count * mean, count * (variance.double() + mean.square()))
+        self.sums = tuple(old + new for old, new in zip(self.sums, sums, strict=True))
 
-    def settle(self) -> None:
-        """All tiles have been here."""
-        count, first, second = self.sums
-        mean = first / count
-        variance = second / count - mean.square()
-        self.mean, self.scale = mean.float(), torch.rsqrt(variance + self.layer.eps).float()
+    def finalize(self) -> None:
+        """Compute mean and scale, after all tiles have been accumulated."""
+        count, sum_x, sum_x2 = self.sums
+        mean = sum_x / count
+        variance = sum_x2 / count - mean.square()
+        self.mean = mean.float()
+        self.scale = torch.rsqrt(variance + self.layer.eps).float()
 
 
-class _NotYetError(Exception):
-    """A normalization has seen a tile, and does not know the whole image yet."""
+class _StatisticsPendingError(Exception):
+    """A normalization has accumulated a tile and cannot compute an output yet."""
 
 
 @contextlib.contextmanager
-def _in_place(norms: dict[nn.Module, _Norm]) -> Iterator[None]:
-    """They stand for the layers they were made for."""
+def _replace_forward(norms: dict[nn.Module, _TiledNorm]) -> Iterator[None]:
     for layer, norm in norms.items():
         layer.forward = norm
     try:
@@ -194,15 +205,16 @@ def _in_place(norms: dict[nn.Module, _Norm]) -> Iterator[None]:
             del layer.forward
 
 
-def _norms_in(module: nn.Module) -> list[nn.Module]:
-    """The normalizations that take their statistics from the image."""
+def _image_norms(module: nn.Module) -> list[nn.Module]:
+    """Return the normalizations that compute their statistics from the image."""
     norms = (layer for layer in module.modules() if isinstance(layer, NORMS))
     return [norm for norm in norms if norm.training or not norm.track_running_stats]
 
 
-def _coarsest(net: nn.Sequential) -> list[bool]:
-    """For each layer, whether what comes out of it is as coarse as it ever gets in ``net``."""
-    strides, stride = [], Fraction(1)
+def _has_lowest_resolution(net: nn.Sequential) -> list[bool]:
+    """For each layer, return whether its output has the lowest resolution within ``net``."""
+    strides = []
+    stride = Fraction(1)
     for layer in net:
         if isinstance(layer, nn.ConvTranspose2d):
             stride /= layer.stride[0]
@@ -212,24 +224,25 @@ def _coarsest(net: nn.Sequential) -> list[bool]:
     return [each == max(strides) for each in strides]
 
 
-def _inside(layer: nn.Module) -> Chain | None:
-    """The chain whose result a residual block adds to what it is given; None for other layers.
+def _residual_chain(layer: nn.Module) -> Chain | None:
+    """Return the residual branch of a residual block; None for other layers.
 
-    All of it is kept but for what pads, which changes the size.
+    All feature maps are stored except those after padding, which changes the size.
     """
-    block = dict(layer.named_children()).get("conv_block")
-    if block is None:
+    branch = dict(layer.named_children()).get("conv_block")
+    if branch is None:
         return None
-    return [(each, not isinstance(each, nn.ReflectionPad2d)) for each in block]
+    return [(each, not isinstance(each, nn.ReflectionPad2d)) for each in branch]
 
 
-def _times_kept(chain: Chain) -> int:
+def _count_stored(chain: Chain) -> int:
     return sum(
-        keep if (inside := _inside(layer)) is None else _times_kept(inside) for layer, keep in chain
+        store if (block := _residual_chain(layer)) is None else _count_stored(block)
+        for layer, store in chain
     )
 
 
-def _through(layers: list[nn.Module], x: Tensor) -> Tensor:
+def _forward(layers: list[nn.Module], x: Tensor) -> Tensor:
     for layer in layers:
         x = layer(x)
     return x

@@ -68,7 +68,7 @@ def test_winograd_goes_through_many_blocks(monkeypatch):
     x, weight = random(2, 8, 42, 30), random(6, 8, 3, 3, seed=1)
     exact = F.conv2d(x.double(), weight.double())
     for floats in (10**9, 10**4, 1):
-        monkeypatch.setattr(engine.winograd, "FLOATS_A_BLOCK", floats)
+        monkeypatch.setattr(engine.winograd, "MAX_BLOCK_FLOATS", floats)
         assert relative(Winograd.apply(x, weight), exact) < 5e-5
 
 
@@ -91,7 +91,7 @@ def test_winograd_is_used_where_it_gains_and_only_there(monkeypatch):
     with torch.no_grad():
         net(torch.zeros(1, 3, 32, 32))
         assert not calls  # too little work
-        monkeypatch.setattr(engine.winograd, "LEAST_WORK", 0)
+        monkeypatch.setattr(engine.winograd, "MIN_WORK", 0)
         net(torch.zeros(1, 3, 32, 32))
         assert len(calls) == 12  # both convolutions of six blocks
         net.double()(torch.zeros(1, 3, 32, 32, dtype=torch.float64))
@@ -134,7 +134,7 @@ def gradients(net: nn.Module, x: torch.Tensor, precision=None) -> list[torch.Ten
 def test_gradients_hold_in_every_layout_batch_and_precision(
     name, n, layout, precision, monkeypatch
 ):
-    monkeypatch.setattr(engine.winograd, "LEAST_WORK", 0)
+    monkeypatch.setattr(engine.winograd, "MIN_WORK", 0)
     torch.manual_seed(0)
     net = smooth(NETWORKS[name]())
     x = random(n, 3, 128 if name == "unet" else 32, 128 if name == "unet" else 32, seed=4)
@@ -164,8 +164,8 @@ SIZE = {"crop_size": 32, "load_size": 32, "ngf": 4, "ndf": 4, "netG": "resnet_6b
 # In bf16 the smallest feature maps, of 3×3 pixels, are normalized by noisy statistics.
 @pytest.mark.parametrize(("precision", "bound"), [("fp32", 1e-4), ("bf16", 5e-2)])
 def test_the_first_golden_step_holds_through_the_runner(name, flags, precision, bound, monkeypatch):
-    monkeypatch.setattr(engine.winograd, "LEAST_CHANNELS", 1)
-    monkeypatch.setattr(engine.winograd, "LEAST_WORK", 0)
+    monkeypatch.setattr(engine.winograd, "MIN_CHANNELS", 1)
+    monkeypatch.setattr(engine.winograd, "MIN_WORK", 0)
     # Without a C++ compiler on the machine: everything of the compiler but the last stage.
     partial_compile = partial(compile_network, backend="aot_eager")
     monkeypatch.setattr("engine.executor.compile_network", partial_compile)
