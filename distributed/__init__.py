@@ -1,1 +1,4 @@
-"""TODO"""
+"""Data-parallel training with several processes: context, gradients, synchronized batch norm.
+
+May import ``util``. Start with `distributed.context`.
+"""

@@ -1,7 +1,7 @@
-"""The processes of a job: one by default, or as many as ``torchrun`` has started.
+"""The processes of a job: a single one by default, or as many as ``torchrun`` has started.
 
-What they say to each other goes through `torch.distributed`: over NCCL for what lies on GPUs, over
-gloo for everything else. Whoever is alone talks to nobody and waits for nobody.
+They communicate through `torch.distributed`: NCCL for tensors on GPUs, gloo for everything else. A
+single process without torchrun never communicates.
 """
 
 import contextlib
@@ -19,33 +19,43 @@ from torch.distributed.rendezvous import rendezvous
 from util.errors import UserError
 from util.signals import ignore_sigterm
 
-COLLECTIVE_TIMEOUT = timedelta(minutes=30)  # with a process that is there and does not answer
-SHUTDOWN_DELAY_S = 0.2  # seconds
-MAIN_RANK_HEAD_START_S = 5.0  # seconds in which the first process is expected to say the same
-LOST = ("closed by peer", "reset by peer", "broken pipe", "refused", "timed out", "remote process")
+COLLECTIVE_TIMEOUT = timedelta(minutes=30)  # for a process that is alive but does not answer
+SHUTDOWN_DELAY_S = 0.2  # lets threads of gloo release their tensors before the interpreter exits
+MAIN_RANK_HEAD_START_S = 5.0  # in which the main process is expected to report the same error
+CONNECTION_LOST = (  # parts of error messages after another process has ended
+    "closed by peer",
+    "reset by peer",
+    "broken pipe",
+    "refused",
+    "timed out",
+    "remote process",
+)
 
 
 @dataclass(frozen=True)
 class World:
-    """This process among its kind: number ``rank`` of ``size``, ``local_rank`` on its machine."""
+    """This process among all processes: ``rank`` of ``size``, ``local_rank`` on its machine."""
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
     local_size: int = 1
-    restarts: int = 0  # how often the job was started again after one of them had died
-    is_distributed: bool = False  # they know each other, though there may be only one
+    restarts: int = 0  # how often torchrun has restarted the job after a process died
+    is_distributed: bool = False  # started by torchrun, possibly as a single process
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the one that writes, prints and shows."""
+        """Whether this is rank 0, which writes, prints and displays."""
         return self.rank == 0
 
     def decide_on_main(self, decide: Callable[[], object]):
-        """What the first process decides; its error ends the others without another word."""
+        """Call ``decide`` on rank 0 and return its result on all ranks.
+
+        An exception on rank 0 ends the other processes silently, with its exit status.
+        """
         if self.size == 1:
             return decide()
-        answer: list = [None, None]
+        answer: list = [None, None]  # result, exit status
         try:
             if self.is_main:
                 answer[0] = decide()
@@ -59,15 +69,15 @@ class World:
         return answer[0]
 
     def gather(self, own: object) -> list:
-        """What all of them have, by rank; only the first one gets it, the others an empty list."""
+        """Return the objects of all ranks on rank 0, and an empty list on the others."""
         if self.size == 1:
             return [own]
-        all_of_them = [None] * self.size if self.is_main else None
-        dist.gather_object(own, all_of_them, dst=0)
-        return all_of_them or []
+        gathered = [None] * self.size if self.is_main else None
+        dist.gather_object(own, gathered, dst=0)
+        return gathered or []
 
     def scatter(self, parts: list):
-        """``parts[rank]`` of the first process; it must have one for each."""
+        """Return ``parts[rank]`` of rank 0, which must have one part per rank."""
         if self.size == 1:
             return parts[0]
         own: list = [None]
@@ -75,7 +85,7 @@ class World:
         return own[0]
 
     def all_reduce_max(self, numbers: list[int]) -> list[int]:
-        """The largest of each number that any of them has."""
+        """Elementwise maximum over all ranks."""
         if self.size == 1:
             return numbers
         tensor = torch.tensor(numbers)
@@ -83,7 +93,7 @@ class World:
         return tensor.tolist()
 
     def all_reduce_sum(self, numbers: list[float]) -> list[float]:
-        """The sum of each number over all of them."""
+        """Elementwise sum over all ranks, in float64."""
         if self.size == 1:
             return numbers
         tensor = torch.tensor(numbers, dtype=torch.float64)
@@ -92,18 +102,23 @@ class World:
 
 
 def get_world() -> World:
-    """This process among those that have `joined`."""
+    """This process within the current `distributed_session`; a single process outside of one."""
     if not dist.is_initialized():
         return World()
-    defaults = {"LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1, "TORCHELASTIC_RESTART_COUNT": 0}
-    numbers = [int(os.environ.get(name, default)) for name, default in defaults.items()]
-    return World(dist.get_rank(), dist.get_world_size(), *numbers, is_distributed=True)
+    return World(
+        rank=dist.get_rank(),
+        size=dist.get_world_size(),
+        local_rank=int(os.environ.get("LOCAL_RANK", 0)),
+        local_size=int(os.environ.get("LOCAL_WORLD_SIZE", 1)),
+        restarts=int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)),
+        is_distributed=True,
+    )
 
 
 def job_id() -> str:
-    """A name of the job, the same after a restart of its processes; empty for one without torchrun.
+    """Identify the job, the same after a restart of its processes; empty without torchrun.
 
-    It is the ``--rdzv_id`` of torchrun, or, without one, its process.
+    The ``--rdzv_id`` of torchrun, or, without one, its host and process ID.
     """
     if not dist.is_torchelastic_launched():
         return ""
@@ -112,39 +127,40 @@ def job_id() -> str:
 
 
 def split_evenly(images: int, size: int) -> list[int]:
-    """How many of the images of a step each of ``size`` processes takes: as equal as it goes.
+    """The number of images of a step for each of ``size`` processes.
 
-    The first ones take one more where it does not come out even.
+    They differ by at most one; the first ranks take the remainder.
     """
     return [images // size + (rank < images % size) for rank in range(size)]
 
 
 @contextlib.contextmanager
 def distributed_session() -> Iterator[None]:
-    """Inside, the processes that torchrun has started know each other.
+    """Connect the processes that torchrun has started; does nothing without torchrun.
 
-    Only the first one is heard on stdout. What all of them find wrong the first one says.
+    Only rank 0 prints to stdout. An error that occurs on all ranks is reported by rank 0 alone.
     """
     if not dist.is_torchelastic_launched():
         yield
         return
-    _meet()
+    _init_process_group()
     world = get_world()
     try:
-        with _silenced(not world.is_main), _one_after_the_other(world), _told_when_lost(world):
+        with _mute_stdout(not world.is_main), _report_once(world), _explain_lost_process(world):
             yield
-            world.all_reduce_max([0])  # all leave together
+            world.all_reduce_max([0])  # a barrier: all processes leave together
     finally:
-        # Threads of gloo need the interpreter to let go of the last tensors that were sent; one
-        # that finds it ending aborts the process. While this one sleeps they have it.
+        # Threads of gloo need the interpreter to release the last tensors sent; a thread that
+        # finds it shutting down aborts the process. They get the interpreter during this sleep.
         time.sleep(SHUTDOWN_DELAY_S)
         dist.destroy_process_group()
 
 
-def _meet() -> None:
-    """Find the other processes at the address that torchrun says.
+def _init_process_group() -> None:
+    """Connect to the other processes at the address given by torchrun.
 
-    Started again, they must not read what they wrote there before: torch itself does not see to it.
+    Restarted processes meet at the same address and would read each other's keys of the previous
+    start (torch does not prevent it), so each start has its own prefix.
     """
     store, rank, size = next(rendezvous("env://", timeout=COLLECTIVE_TIMEOUT))
     store = dist.PrefixStore(f"start {os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
@@ -155,8 +171,8 @@ def _meet() -> None:
 
 
 @contextlib.contextmanager
-def _one_after_the_other(world: World) -> Iterator[None]:
-    """An error of the first process makes torchrun end the others before these repeat it."""
+def _report_once(world: World) -> Iterator[None]:
+    """Delay an error on other ranks: rank 0 reports the same one, and torchrun ends the job."""
     try:
         yield
     except UserError as error:
@@ -167,25 +183,25 @@ def _one_after_the_other(world: World) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _told_when_lost(world: World) -> Iterator[None]:
-    """Turn what the network says when another process is gone into a `UserError`."""
+def _explain_lost_process(world: World) -> Iterator[None]:
+    """Turn the connection error after another process has ended into a `UserError`."""
     try:
         yield
     except RuntimeError as error:
-        if not any(sign in str(error).lower() for sign in LOST):
+        if not any(part in str(error).lower() for part in CONNECTION_LOST):
             raise
-        if world.is_main:  # the others have nothing to add
-            ignore_sigterm()  # torchrun, which knows it too, is about to end all of them
+        if world.is_main:  # the other ranks have nothing to add
+            ignore_sigterm()  # torchrun, which knows it too, is about to end all processes
         raise UserError(
-            "another process of this job has ended, see its message; the last state that was "
-            "saved is whole: the same command with --continue_train goes on from it"
+            "another process of this job has ended, see its message; the last saved state is "
+            "intact: run the same command with --continue_train to resume from it"
         ) from error
 
 
 @contextlib.contextmanager
-def _silenced(silent: bool) -> Iterator[None]:
-    if not silent:
+def _mute_stdout(mute: bool) -> Iterator[None]:
+    if not mute:
         yield
         return
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # noqa: PTH123
+    with open(os.devnull, "w") as devnull, contextlib.redirect_stdout(devnull):  # noqa: PTH123
         yield

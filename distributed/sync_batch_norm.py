@@ -10,10 +10,10 @@ from util.precision import full_precision
 
 
 def synchronize_batch_norm(net: nn.Module, loss_weight: Tensor) -> int:
-    """Let all batch norms of ``net`` see the images of all processes; return how many there are.
+    """Compute all batch norms of ``net`` over the images of all processes; return their number.
 
-    While ``loss_weight`` of this process is 0, its images count for nothing. `torch.nn.SyncBatchNorm`
-    knows no such thing, and runs on GPUs only.
+    While ``loss_weight`` of this process is 0, its images are ignored. `torch.nn.SyncBatchNorm`
+    cannot do so, and runs on GPUs only.
     """
     layers = [layer for layer in net.modules() if isinstance(layer, nn.BatchNorm2d)]
     for layer in layers:
@@ -21,34 +21,38 @@ def synchronize_batch_norm(net: nn.Module, loss_weight: Tensor) -> int:
     return len(layers)
 
 
-def _forward(
-    layer: nn.BatchNorm2d, loss_weight: Tensor, x: Tensor
-) -> Tensor:  # (N, C, H, W) → the same
+def _forward(layer: nn.BatchNorm2d, loss_weight: Tensor, x: Tensor) -> Tensor:
+    """Normalize ``x`` (N, C, H, W) with the mean and variance per channel over all processes."""
     if not layer.training:
         return nn.BatchNorm2d.forward(layer, x)
+
+    # The moments of all processes, from sums in float64.
     exact = full_precision(x)
-    variance, mean = (each.double() for each in torch.var_mean(exact, (0, 2, 3), correction=0))
-    own = (loss_weight > 0).to(mean.dtype).view(1) * (x.numel() // len(mean))
-    sums = _Sum.apply(torch.cat([own * mean, own * (variance + mean.square()), own]))
+    variance, mean = (value.double() for value in torch.var_mean(exact, (0, 2, 3), correction=0))
+    own_count = (loss_weight > 0).to(mean.dtype).view(1) * (x.numel() // len(mean))
+    own_sums = [own_count * mean, own_count * (variance + mean.square()), own_count]
+    sums = _AllReduceSum.apply(torch.cat(own_sums))
     first, second, count = sums.split([len(mean), len(mean), 1])
     mean = first / count
     variance = second / count - mean.square()
-    _remember(layer, mean.detach(), (variance * count / (count - 1)).detach())
+    unbiased = variance * count / (count - 1)
+    _update_running_stats(layer, mean.detach(), unbiased.detach())
+
+    # Normalization and affine map in one multiplication and addition per pixel.
     scale = layer.weight * torch.rsqrt(variance + layer.eps).to(layer.weight.dtype)
     shift = layer.bias - mean.to(layer.bias.dtype) * scale
     return (exact * scale.view(-1, 1, 1) + shift.view(-1, 1, 1)).to(x.dtype)
 
 
 @torch.no_grad()
-def _remember(layer: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
-    """The running values go a step towards those of the batch."""
+def _update_running_stats(layer: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
     layer.num_batches_tracked += 1
     for running, value in ((layer.running_mean, mean), (layer.running_var, variance)):
         running.lerp_(value.to(running.dtype), layer.momentum)
 
 
-class _Sum(torch.autograd.Function):
-    """The sum over all processes, all of whose losses depend on it."""
+class _AllReduceSum(torch.autograd.Function):
+    """The sum over all processes; its gradient is the sum of the gradients of all processes."""
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:

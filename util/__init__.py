@@ -1,1 +1,4 @@
-"""Everything that is not the method: devices, files, pages, logs, the image pool."""
+"""Small modules without knowledge of the rest: errors, files, flags, images, signals, progress.
+
+May import no other package of this repository. Start with `util.errors` and `util.files`.
+"""

@@ -1,4 +1,4 @@
-"""The form in which every room declares its flags; `options` turns the tables into a parser."""
+"""Declarations of command-line flags; `options` turns tables of them into a parser."""
 
 import math
 from collections.abc import Callable, Collection
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Flag:
-    """One option: its default, what a text must look like, and a line for ``--help``.
+    """One option: its default, how its text is parsed, and a line for ``--help``.
 
-    ``kind`` turns the typed text into a value and raises ValueError with the reason; None makes a
-    switch that is off unless typed. ``choices`` are the allowed values, mostly a registry's keys.
+    ``kind`` converts the text to a value and raises ValueError with the reason; None makes a
+    switch that is off by default. ``choices`` are the allowed values, mostly keys of a registry.
     """
 
     default: object
@@ -20,34 +20,34 @@ class Flag:
 
 
 def switch(help: str) -> Flag:
-    """A flag without a value: off unless typed."""
+    """Declare a flag without a value, off by default."""
     return Flag(False, None, help)
 
 
 def choice(default: str, registry: Collection[str], help: str) -> Flag:
-    """A flag whose values are the keys of ``registry``."""
+    """Declare a flag whose values are the keys of ``registry``."""
     return Flag(default, str, help, registry)
 
 
-def int_range(least: int = 0, most: float = math.inf) -> Callable[[str], int]:
-    """A whole number from ``least`` to ``most``."""
+def int_range(minimum: int = 0, maximum: float = math.inf) -> Callable[[str], int]:
+    """Parse an integer from ``minimum`` to ``maximum``."""
 
     def parse(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
             raise ValueError("not a whole number") from None
-        if value < least:
-            raise ValueError(f"must be at least {least}")
-        if value > most:
-            raise ValueError(f"must be at most {most}")
+        if value < minimum:
+            raise ValueError(f"must be at least {minimum}")
+        if value > maximum:
+            raise ValueError(f"must be at most {maximum}")
         return value
 
     return parse
 
 
 def int_choice(*numbers: int) -> Callable[[str], int]:
-    """One of a few whole numbers."""
+    """Parse one of the integers ``numbers``."""
 
     def parse(text: str) -> int:
         value = int_range()(text)
@@ -58,8 +58,8 @@ def int_choice(*numbers: int) -> Callable[[str], int]:
     return parse
 
 
-def float_range(least: float = -math.inf, below: float = math.inf) -> Callable[[str], float]:
-    """A finite number from ``least`` up to, but not including, ``below``."""
+def float_range(minimum: float = -math.inf, below: float = math.inf) -> Callable[[str], float]:
+    """Parse a finite number from ``minimum`` up to, but not including, ``below``."""
 
     def parse(text: str) -> float:
         try:
@@ -68,8 +68,8 @@ def float_range(least: float = -math.inf, below: float = math.inf) -> Callable[[
             raise ValueError("not a number") from None
         if not math.isfinite(value):
             raise ValueError("not a finite number")
-        if value < least:
-            raise ValueError(f"must be at least {least:g}")
+        if value < minimum:
+            raise ValueError(f"must be at least {minimum:g}")
         if value >= below:
             raise ValueError(f"must be below {below:g}")
         return value
@@ -78,12 +78,12 @@ def float_range(least: float = -math.inf, below: float = math.inf) -> Callable[[
 
 
 def count_or_inf(text: str) -> float:
-    """A whole number of at least 1, or ``inf``."""
+    """Parse an integer of at least 1, or ``inf``."""
     return math.inf if text == "inf" else int_range(1)(text)
 
 
 def gpu_list(text: str) -> list[int]:
-    """``0`` or ``0,1`` → device numbers; ``-1`` → none, which means the CPU."""
+    """Parse ``0`` or ``0,1`` to device indices; ``-1`` to an empty list, which means the CPU."""
     try:
         numbers = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:

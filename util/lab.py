@@ -1,24 +1,25 @@
-"""Color as people see it: sRGB ↔ CIE L*a*b*, the coordinates in which gray images get colors.
+"""Convert sRGB ↔ CIE L*a*b*, the color space in which gray images are colorized.
 
-sRGB is that of IEC 61966-2-1:1999; L*a*b* that of CIE 15.2-1986, for the illuminant D65 and
-the 2° observer, with the digits printed there. (CIE 15:2004 writes fractions for them: (6/29)³ for
-0.008856, 841/108 for 7.787, which moves no color by more than 0.0002.) L runs from 0 (black) to
-100 (white); a (green to red) and b (blue to yellow) of what sRGB can show stay within ±108.
+sRGB as in IEC 61966-2-1:1999; L*a*b* as in CIE 15.2-1986, for illuminant D65 and the 2° observer,
+with the decimals printed there. (CIE 15:2004 gives fractions instead: (6/29)³ for 0.008856 and
+841/108 for 7.787, which changes no color by more than 0.0002.) L ranges from 0 (black) to 100
+(white); a (green to red) and b (blue to yellow) stay within ±108 for all colors of sRGB.
 Images are tensors (…, 3, H, W).
 """
 
 import torch
 from torch import Tensor
 
-# Linear RGB → XYZ: the primaries of ITU-R BT.709 and D65, in the usual six digits.
+# Linear RGB → XYZ: primaries of ITU-R BT.709, white D65, in the usual six decimals.
 TO_XYZ = (
     (0.412453, 0.357580, 0.180423),
     (0.212671, 0.715160, 0.072169),
     (0.019334, 0.119193, 0.950227),
 )
 WHITE = (0.95047, 1.0, 1.08883)  # XYZ of D65, 2° (ASTM E308)
-DARK, SLOPE = 0.008856, 7.787  # below which light f is a line, and how steep
-AB = 110.0  # what counts as 1 for networks: no a or b of sRGB is larger
+LINEAR_BELOW = 0.008856  # f is linear below this value
+LINEAR_SLOPE = 7.787
+AB_SCALE = 110.0  # maps to 1 for networks; no a or b of an sRGB color is larger
 
 
 def rgb_to_lab(rgb: Tensor) -> Tensor:
@@ -27,55 +28,55 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
     L = 116 f(Y/Yn) − 16, a = 500 (f(X/Xn) − f(Y/Yn)), b = 200 (f(Y/Yn) − f(Z/Zn)).
     """
     linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-    xyz = _mixed(_like(rgb, TO_XYZ), linear) / _planes(rgb, WHITE)
+    xyz = _apply_matrix(_like(rgb, TO_XYZ), linear) / _per_channel(rgb, WHITE)
     x, y, z = _f(xyz).unbind(-3)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=-3)
 
 
 def lab_to_rgb(lab: Tensor) -> Tensor:
-    """The inverse of `rgb_to_lab`; colors that sRGB cannot show are clipped to [0, 1]."""
+    """Invert `rgb_to_lab`; colors outside sRGB are clipped to [0, 1]."""
     L, a, b = lab.unbind(-3)
     y = (L + 16) / 116
-    # Below 0 there would be less than no blue; scikit-image stops at the same point.
+    # A negative z has no physical meaning; scikit-image clips it too.
     z = (y - b / 200).clamp(min=0)
-    xyz = _inverse_f(torch.stack([y + a / 500, y, z], dim=-3)) * _planes(lab, WHITE)
+    xyz = _inverse_f(torch.stack([y + a / 500, y, z], dim=-3)) * _per_channel(lab, WHITE)
     matrix = torch.linalg.inv(torch.tensor(TO_XYZ, dtype=torch.float64))
-    linear = _mixed(_like(lab, matrix.tolist()), xyz).clamp(0, 1)
+    linear = _apply_matrix(_like(lab, matrix.tolist()), xyz).clamp(0, 1)
     return torch.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
 
 
 def rgb_to_network_lab(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Images in [-1, 1] → for networks: L/50 − 1, (…, 1, H, W), and (a, b)/110, (…, 2, H, W).
+    """Images in [-1, 1] → L/50 − 1, (…, 1, H, W), and (a, b)/110, (…, 2, H, W), for networks.
 
-    Computed in float64: in float32 the last bit would depend on the number of threads.
+    In float64: in float32 the last bit would depend on the number of threads.
     """
     lab = rgb_to_lab((images.double() + 1) / 2)
     L, ab = lab.to(images.dtype).split([1, 2], dim=-3)
-    return L / 50 - 1, ab / AB
+    return L / 50 - 1, ab / AB_SCALE
 
 
 def network_lab_to_rgb(lightness: Tensor, ab: Tensor) -> Tensor:
-    """The inverse of `rgb_to_network_lab`: images (…, 3, H, W) in [-1, 1]."""
-    return lab_to_rgb(torch.cat([(lightness + 1) * 50, ab * AB], dim=-3)) * 2 - 1
+    """Invert `rgb_to_network_lab`: images (…, 3, H, W) in [-1, 1]."""
+    return lab_to_rgb(torch.cat([(lightness + 1) * 50, ab * AB_SCALE], dim=-3)) * 2 - 1
 
 
 def _f(t: Tensor) -> Tensor:
     """f(t) = ∛t above 0.008856, 7.787 t + 16/116 below."""
-    root = t.clamp(min=DARK) ** (1 / 3)
-    return torch.where(t > DARK, root, SLOPE * t + 16 / 116)
+    root = t.clamp(min=LINEAR_BELOW) ** (1 / 3)
+    return torch.where(t > LINEAR_BELOW, root, LINEAR_SLOPE * t + 16 / 116)
 
 
 def _inverse_f(f: Tensor) -> Tensor:
-    return torch.where(f > 24 / 116, f**3, (f - 16 / 116) / SLOPE)
+    return torch.where(f > 24 / 116, f**3, (f - 16 / 116) / LINEAR_SLOPE)
 
 
-def _mixed(matrix: Tensor, planes: Tensor) -> Tensor:
-    """``matrix`` (3, 3) on every pixel of ``planes`` (…, 3, H, W)."""
+def _apply_matrix(matrix: Tensor, planes: Tensor) -> Tensor:
+    """Multiply every pixel of ``planes`` (…, 3, H, W) by ``matrix`` (3, 3)."""
     return torch.einsum("ij,...jhw->...ihw", matrix, planes)
 
 
-def _planes(like: Tensor, values: tuple[float, ...]) -> Tensor:
-    """One value a channel, (3, 1, 1)."""
+def _per_channel(like: Tensor, values: tuple[float, ...]) -> Tensor:
+    """One value per channel, (3, 1, 1)."""
     return _like(like, values)[:, None, None]
 
 

@@ -1,9 +1,9 @@
-"""Number formats."""
+"""Floating-point formats."""
 
 import torch
 from torch import Tensor
 
 
 def full_precision(x: Tensor) -> Tensor:
-    """Half precision to float32; float32 and float64 stay as they are."""
+    """Convert half precision to float32; return float32 and float64 unchanged."""
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x

@@ -1,35 +1,36 @@
-"""Where in a run we are."""
+"""Position in a training run."""
 
 from dataclasses import dataclass
 
 
 @dataclass
 class Progress:
-    """Counts images: ``iters`` in the epoch, ``total_iters`` in the run."""
+    """Count images: ``iters`` in the current epoch, ``total_iters`` in the run."""
 
     epoch: int = 1
     iters: int = 0
     total_iters: int = 0
-    last_step: int = 0  # images in it
+    last_step: int = 0  # images of the last step
 
     def end_epoch(self) -> None:
-        """The next one begins."""
-        self.epoch, self.iters = self.epoch + 1, 0
+        """Start the next epoch."""
+        self.epoch += 1
+        self.iters = 0
 
     def add(self, images: int) -> None:
-        """A step on so many images has been taken."""
+        """Count the images of a step."""
         self.iters += images
         self.total_iters += images
         self.last_step = images
 
-    def passed(self, every: int) -> bool:
-        """Whether the last step reached or went beyond a multiple of ``every`` images."""
-        return self.total_iters // every > (self.total_iters - self.last_step) // every
+    def every(self, images: int) -> bool:
+        """Whether the last step reached or passed a multiple of ``images``."""
+        return self.total_iters // images > (self.total_iters - self.last_step) // images
 
 
 @dataclass(frozen=True)
 class Length:
-    """How long a run is: its epochs, and the images of one."""
+    """Length of a run: the number of epochs, and of images per epoch."""
 
     epochs: int
     images: int

@@ -1,4 +1,4 @@
-"""Requests to stop, from the keyboard (Ctrl-C), the system or a scheduler."""
+"""Stop requests: Ctrl-C, SIGTERM, and the signals of job schedulers."""
 
 import contextlib
 import os
@@ -8,85 +8,86 @@ from collections.abc import Callable
 from types import FrameType
 
 EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGUSR1": 143}
-FIRST = b"\nstopping after this step; once more stops at once\n"
-PATIENT = b"\nstopping after this step\n"
-SECOND = b"\nstopped at once; what was saved before is whole\n"
+FIRST = b"\nstopping after this step; send the signal again to stop at once\n"
+FIRST_PATIENT = b"\nstopping after this step\n"
+SECOND = b"\nstopped at once; the last saved state is intact\n"
 
 
 class StopRequest:
-    """As a context manager, notes the first signal in ``received``; the second ends the process.
+    """Context manager that records the first signal in ``received``; the second ends the process.
 
-    So a step is never cut in two, and whoever asks can do so between steps. A ``patient`` one
-    takes further signals for the same request: torchrun passes on what a terminal has sent, and
-    ends all processes when one has ended. After an error it goes on doing so, unless it is
-    ``quiet``: what happened is told before the process ends.
+    The caller checks ``received`` between steps, so no step is interrupted.
+
+    A ``patient`` request ignores further signals: torchrun forwards what a terminal has sent, and
+    signals all processes when one has ended. After an error it keeps ignoring them, unless it is
+    ``quiet``, so that the error is reported before the process ends. A ``quiet`` request prints
+    nothing.
     """
 
     def __init__(self, patient: bool = False, quiet: bool = False):
-        self.patient, self.quiet = patient, quiet
-        self.received: str | None = None  # the name of the signal
-        self.before: dict[int, object] = {}
+        self.patient = patient
+        self.quiet = quiet
+        self.received: str | None = None  # name of the signal
+        self.previous_handlers: dict[int, object] = {}
 
-    def agree(self, largest: Callable[[list[int]], list[int]], *others: bool) -> list[bool]:
-        """Receive what any process has received; ``largest`` asks all of them.
-
-        So are the ``others``, yes where any process says yes.
-        """
+    def agree(self, all_reduce_max: Callable[[list[int]], list[int]], *flags: bool) -> list[bool]:
+        """Receive what any process has received; return which ``flags`` are set in any process."""
         names = [None, *EXIT_CODES]
-        number, *answers = largest([names.index(self.received), *map(int, others)])
+        number, *any_flags = all_reduce_max([names.index(self.received), *map(int, flags)])
         self.received = names[number]
-        return list(map(bool, answers))
+        return list(map(bool, any_flags))
 
     @property
     def exit_code(self) -> int:
-        """What the process should end with."""
+        """The exit status for the received signal."""
         return EXIT_CODES[self.received] if self.received else 0
 
     def __enter__(self) -> "StopRequest":
         for name in EXIT_CODES:
             number = getattr(signal, name, None)  # Windows has no SIGUSR1
             if number is not None:
-                with contextlib.suppress(ValueError):  # not in the main thread: no signals here
-                    self.before[number] = signal.signal(number, self._note)
+                with contextlib.suppress(ValueError):  # only the main thread can handle signals
+                    self.previous_handlers[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, kind: type | None, *_) -> None:
         if kind is not None and self.patient and not self.quiet:
             return
-        for number, handler in self.before.items():
+        for number, handler in self.previous_handlers.items():
             signal.signal(number, handler)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         name = signal.Signals(number).name
         if self.received and self.patient:
             return
         if self.received:
             os.write(2, SECOND)
             os._exit(EXIT_CODES[name])
+
         self.received = name
         if not self.quiet:
-            os.write(2, PATIENT if self.patient else FIRST)
+            os.write(2, FIRST_PATIENT if self.patient else FIRST)
 
 
 def ignore_sigterm() -> None:
-    """For a process that is about to end: whoever asks it to end lets it tell why first."""
+    """Ignore SIGTERM, in a process that is about to report an error and end."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def ignore_job_signals() -> None:
-    """For worker processes: Ctrl-C in a terminal and a scheduler's signals reach all of them.
+    """Ignore, in a worker process, signals that a terminal or scheduler sends to all processes.
 
-    Only when the parent itself sends SIGTERM, as it does in the end, they obey.
+    Only SIGTERM from the parent process ends the worker.
     """
     for name in ("SIGINT", "SIGUSR1"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):  # macOS has none: there SIGTERM ends a worker
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS, where any SIGTERM ends a worker
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_obey_the_parent, daemon=True).start()
+        threading.Thread(target=_exit_on_parent_sigterm, daemon=True).start()
 
 
-def _obey_the_parent() -> None:
+def _exit_on_parent_sigterm() -> None:
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
         pass
     os._exit(0)
