@@ -1,4 +1,7 @@
-"""Everything a user may say, checked at the door."""
+"""Command-line options: flags in groups, how their values are resolved, and validation rules.
+
+May import every package but `training`. Start with `BaseOptions.parse` in ``base_options.py``.
+"""
 
 from options.export_options import ExportOptions
 from options.test_options import TestOptions

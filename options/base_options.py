@@ -1,4 +1,4 @@
-"""The flags that ``train.py`` and ``test.py`` share, and how a command's flags come together."""
+"""Flags that all commands share, and the order in which the values of flags are resolved."""
 
 import math
 from argparse import Namespace
@@ -11,8 +11,8 @@ from data.transforms import PREPROCESS
 from distributed.context import get_world
 from models import MODELS
 from models.networks import DISCRIMINATORS, GENERATORS, INIT_TYPES, NORMS
-from options.parser import is_value, parse_typed
-from options.rules import check
+from options.parser import FlagGroups, format_value, is_valid, parse_typed
+from options.rules import check, check_name
 from util.errors import UserError, printable, report_user_errors
 from util.flags import (
     Flag,
@@ -26,157 +26,229 @@ from util.flags import (
 )
 from util.images import QUANTIZERS
 
-COMMON = {
-    "dataroot": Flag(None, str, "folder of images, as its data set needs it (required)"),
-    "name": Flag("experiment_name", str, "name of the run: the folder for its files"),
-    "gpu_ids": Flag([0], gpu_list, "GPU to use, or one a process, as 0,1; -1 for the CPU"),
-    "checkpoints_dir": Flag("./checkpoints", str, "where the folders of runs are"),
-    "model": choice("cycle_gan", MODELS, "the method"),
-    "input_nc": Flag(3, int_range(1), "channels of the images that go in: 3 color, 1 gray"),
-    "output_nc": Flag(3, int_range(1), "channels of the images that come out"),
-    "bit_depth": Flag(8, int_choice(*QUANTIZERS), "bits a channel: 8, or 16 for gray images"),
-    "ngf": Flag(64, int_range(1), "channels of the generator's first and last layers"),
-    "ndf": Flag(64, int_range(1), "channels of the discriminator's first layer"),
-    "netD": choice("basic", DISCRIMINATORS, "discriminator; basic is the 70×70 PatchGAN"),
-    "netG": choice("resnet_9blocks", GENERATORS, "generator"),
-    "n_layers_D": Flag(3, int_range(1), "layers of --netD n_layers"),
-    "norm": choice("instance", NORMS, "normalization in the networks"),
-    "init_type": choice("normal", INIT_TYPES, "how fresh weights are draw_image"),
-    "init_gain": Flag(0.02, float_range(0), "scale of fresh weights"),
-    "no_dropout": switch("no dropout in the generator"),
-    "dataset_mode": choice("unaligned", DATASETS, "how the images are laid out"),
-    "direction": choice("AtoB", ("AtoB", "BtoA"), "which way to translate"),
-    "serial_batches": switch("take the images in order, not shuffled"),
-    "num_threads": Flag(4, int_range(0), "processes that read images; 0 reads in the main one"),
-    "batch_size": Flag(1, int_range(1), "images a step"),
-    "load_size": Flag(286, int_range(1), "scale images to this size"),
-    "crop_size": Flag(256, int_range(1), "then cut out a square of this size"),
-    "max_dataset_size": Flag(math.inf, count_or_inf, "use at most so many images of a folder"),
-    "cache": choice("auto", ("auto", "off"), "keep scaled images in memory if they fit"),
-    "preprocess": choice("resize_and_crop", PREPROCESS, "how images are brought to size"),
-    "no_flip": switch("do not mirror images at random"),
-    "display_winsize": Flag(256, int_range(1), "width of images on the pages, in pixels"),
-    "epoch": Flag("latest", str, "which weights to load: an epoch's number, or latest"),
-    "load_iter": Flag(
-        0, int_range(0), "load iter_<n>_net_*.pth in place of an epoch's, if above 0"
-    ),
-    "verbose": switch("print the layers of the networks"),
-    "suffix": Flag("", str, "appended to the name, as in {model}_{netG}_size{load_size}"),
-    "strict_data": switch("an image that cannot be read is an error; else it is left out"),
-    "seed": Flag(0, int_range(0, 2**63 - 1), "of everything that is random"),
-    "precision": choice("auto", ("auto", "fp32", "bf16"), "number format of the computation"),
-    "report_memory": switch("print the peak of memory at the end, by part"),
-    "compile": choice("auto", ("auto", "on", "off"), "compile the networks"),
+GROUP_ORDER = (
+    "run",
+    "data",
+    "image preprocessing",
+    "weights",
+    "networks",
+    "training",
+    "learning rate",
+    "losses",
+    "results",
+    "logging and display",
+    "saving and resuming",
+    "device and speed",
+)
+
+COMMON: FlagGroups = {
+    "run": {
+        "name": Flag("experiment_name", str, "name of the run: its folder in --checkpoints_dir"),
+        "model": choice("cycle_gan", MODELS, "method"),
+        "checkpoints_dir": Flag("./checkpoints", str, "folder that contains all runs"),
+        "suffix": Flag("", str, "appended to the name, as in {model}_{netG}_size{load_size}"),
+        "seed": Flag(0, int_range(0, 2**63 - 1), "seed of all random numbers"),
+        "verbose": switch("print the layers of the networks"),
+    },
+    "data": {
+        "dataroot": Flag(None, str, "folder of the dataset (required)"),
+        "dataset_mode": choice("unaligned", DATASETS, "layout of the dataset"),
+        "direction": choice("AtoB", ("AtoB", "BtoA"), "direction of translation"),
+        "input_nc": Flag(3, int_range(1), "channels of input images: 3 for RGB, 1 for grayscale"),
+        "output_nc": Flag(3, int_range(1), "channels of output images"),
+        "bit_depth": Flag(
+            8, int_choice(*QUANTIZERS), "bits per channel: 8, or 16 for grayscale images"
+        ),
+        "batch_size": Flag(1, int_range(1), "images per batch in each process"),
+        "serial_batches": switch("read images in order instead of shuffling them"),
+        "max_dataset_size": Flag(math.inf, count_or_inf, "use at most N images of each folder"),
+        "num_threads": Flag(
+            4, int_range(0), "dataloader worker processes; 0 loads in the main process"
+        ),
+        "cache": choice("auto", ("auto", "off"), "keep scaled images in memory if they fit"),
+        "strict_data": switch("stop at an unreadable image instead of skipping it"),
+    },
+    "image preprocessing": {
+        "preprocess": choice("resize_and_crop", PREPROCESS, "how images are scaled and cropped"),
+        "load_size": Flag(286, int_range(1), "scale images to this size in pixels"),
+        "crop_size": Flag(256, int_range(1), "then crop a square of this size in pixels"),
+        "no_flip": switch("no random horizontal flips"),
+    },
+    "networks": {
+        "netG": choice("resnet_9blocks", GENERATORS, "generator"),
+        "ngf": Flag(64, int_range(1), "channels of the generator's first and last layers"),
+        "netD": choice("basic", DISCRIMINATORS, "discriminator; basic is the 70×70 PatchGAN"),
+        "ndf": Flag(64, int_range(1), "channels of the discriminator's first layer"),
+        "n_layers_D": Flag(3, int_range(1), "layers of --netD n_layers"),
+        "norm": choice("instance", NORMS, "normalization layers"),
+        "no_dropout": switch("no dropout in the generator"),
+        "init_type": choice("normal", INIT_TYPES, "initialization of the weights"),
+        "init_gain": Flag(0.02, float_range(0), "scale of the initial weights"),
+    },
+    "device and speed": {
+        "gpu_ids": Flag([0], gpu_list, "GPU to use, or one per process (0,1); -1 for the CPU"),
+        "precision": choice("auto", ("auto", "fp32", "bf16"), "number format; bf16 by autocast"),
+        "compile": choice("auto", ("auto", "on", "off"), "compile the networks (torch.compile)"),
+        "report_memory": switch("print the peak memory at the end, by component"),
+    },
+}
+
+#: Flags of both commands whose group depends on the command.
+WHICH_WEIGHTS = {
+    "epoch": Flag("latest", str, "weights to load: the number of an epoch, or latest"),
+    "load_iter": Flag(0, int_range(0), "load iter_N_net_*.pth instead, if N is above 0"),
+}
+DISPLAY_WINSIZE = {
+    "display_winsize": Flag(256, int_range(1), "width of the images on HTML pages, in pixels"),
 }
 
 
-class BaseOptions:
-    """A command's flags. A subclass names its own ones, its defaults and its phase."""
+def merge_groups(*tables: FlagGroups) -> FlagGroups:
+    """Merge tables of groups; a group has the flags of all tables, in their order."""
+    titles = sorted({title for table in tables for title in table}, key=GROUP_ORDER.index)
+    return {
+        title: {name: flag for table in tables for name, flag in table.get(title, {}).items()}
+        for title in titles
+    }
 
-    flags: dict[str, Flag] = {}
-    defaults: dict[str, object] = {}
-    about = ""
+
+class BaseOptions:
+    """The options of a command. A subclass sets its flags, their defaults and its help texts."""
+
+    groups: FlagGroups = COMMON
+    defaults: dict[str, object] = {}  # replace those of the flags
+    hidden: frozenset[str] = frozenset()  # accepted, but not shown by --help
+    usage = "--dataroot DIR --name NAME [options]"
+    description = ""
+    examples = ""
     is_train = False
 
     def parse(self, args: Sequence[str] | None = None) -> Namespace:
-        """The options for ``args``, a list of words, or for the command line.
+        """Return the options for the words ``args``, by default those of the command line.
 
-        Typed values come first, then what the run remembers, the model's defaults, the command's.
-        Bad input prints one line and exits with 2; nothing is written. Of several processes the
-        first one decides for all of them.
+        Typed values take precedence, then values inherited from an existing run, the defaults of
+        the model and those of the command. Invalid input prints one line and exits with status 2
+        before anything is written. In a distributed job the main process parses for all.
         """
         with report_user_errors():
             return get_world().decide_on_main(lambda: self.resolve(args))
 
     def resolve(self, args: Sequence[str] | None) -> Namespace:
-        """As `parse`, but bad input raises `UserError`."""
-        typed = parse_typed(self.tables(), args, self.about)
-        name = _full_name(self._assemble(typed, {}))
-        folder = Path(typed.get("checkpoints_dir", COMMON["checkpoints_dir"].default)) / name
-        typed = self.restarted(folder, typed)
-        memory = self.remembered(folder, typed)
-        self._refuse_wrong_memory(folder, {k: v for k, v in memory.items() if k not in typed})
-        opt = self._assemble(typed, memory)
+        """Do the work of `parse`; raise `UserError` for invalid input."""
+        typed = parse_typed(
+            self.help_groups(),
+            args,
+            usage=self.usage,
+            description=self.description,
+            examples=self.examples,
+            hidden=self.hidden,
+        )
+
+        # The folder of the run follows from what was typed; it may contain options to inherit.
+        first_pass = self._combine(typed, {})
+        name = _full_name(first_pass)
+        folder = Path(first_pass.checkpoints_dir) / name
+        typed = self.adapt_to_restart(folder, typed)
+        inherited = self.inherited_options(folder, typed)
+        self._check_inherited(
+            folder, {key: value for key, value in inherited.items() if key not in typed}
+        )
+
+        opt = self._combine(typed, inherited)
         opt.name = name
         opt.notes = [
-            f"note: --{flag} {typed[flag]} as typed; {name} was trained with {value}"
-            for flag, value in memory.items() if flag in typed and typed[flag] != value
-        ]  # fmt: skip
+            f"note: --{flag} {format_value(typed[flag])} as typed; "
+            f"{name} was trained with {format_value(value)}"
+            for flag, value in inherited.items()
+            if flag in typed and typed[flag] != value
+        ]
         check(opt)
         return opt
 
-    def _assemble(self, typed: dict, memory: dict) -> Namespace:
-        """All options: the command's defaults, then the model's, memory, and what was typed."""
-        known = {**memory, **typed}
-        model = MODELS[known.get("model", self.defaults.get("model", COMMON["model"].default))]
-        self._refuse_foreign_flags(typed, model)
-        used = COMMON | self.flags | model.flags
-        defaults = {name: flag.default for name, flag in used.items()}
-        changed = {**self.defaults, **model.defaults}
-        defaults |= {name: value for name, value in changed.items() if name in defaults}
-        known = {name: value for name, value in known.items() if name in defaults}
-        opt = Namespace(**{**defaults, **known}, isTrain=self.is_train)
-        self.finish(opt, known)
-        opt.typed, opt.defaults = typed, defaults
-        return opt
+    def flags(self) -> dict[str, Flag]:
+        """Return the flags of this command by name, without those of models."""
+        return {name: flag for flags in self.groups.values() for name, flag in flags.items()}
 
-    def tables(self) -> dict[str, dict[str, Flag]]:
-        """All flags of this command, in groups."""
-        common = {
-            name: replace(flag, default=self.defaults.get(name, flag.default))
-            for name, flag in COMMON.items()
+    def help_groups(self) -> FlagGroups:
+        """Return all flags in groups, with the defaults of this command, for the parser."""
+        groups = {
+            title: {
+                name: replace(flag, default=self.defaults.get(name, flag.default))
+                for name, flag in flags.items()
+            }
+            for title, flags in self.groups.items()
         }
-        groups = {"common": common, f"{self.phase()}ing": self.flags}
-        for name, flag in (item for model in MODELS.values() for item in model.flags.items()):
-            takers = ", ".join(each for each, model in MODELS.items() if name in model.flags)
-            groups.setdefault(f"--model {takers}", {})[name] = flag
+        for model in MODELS.values():
+            for name, flag in model.flags.items():
+                users = ", ".join(key for key, other in MODELS.items() if name in other.flags)
+                groups.setdefault(f"--model {users}", {})[name] = flag
         return groups
 
-    def phase(self) -> str:
-        """``train`` or ``test``."""
-        return "train" if self.is_train else "test"
-
-    def restarted(self, folder: Path, typed: dict) -> dict:
-        """``typed`` as it should be read where a job is started again, whose run is there."""
+    def adapt_to_restart(self, folder: Path, typed: dict) -> dict:
+        """Return ``typed`` as changed for a restarted job that owns the run in ``folder``."""
         return typed
 
-    def remembered(self, folder: Path, typed: dict) -> dict:
-        """Options of the run in ``folder`` that hold unless others were ``typed``."""
+    def inherited_options(self, folder: Path, typed: dict) -> dict:
+        """Return options of the run in ``folder`` that hold unless ``typed`` contains others."""
         return {}
 
-    def finish(self, opt: Namespace, settled: dict) -> None:
-        """Fill in defaults that depend on other values; ``settled`` ones stay."""
+    def fill_defaults(self, opt: Namespace, given: dict) -> None:
+        """Set defaults in ``opt`` that depend on other values; ``given`` values stay."""
 
-    def _refuse_wrong_memory(self, folder: Path, memory: dict) -> None:
-        """Somebody may have edited the file of options that a run leaves behind."""
-        for flags in self.tables().values():
+    def _combine(self, typed: dict, inherited: dict) -> Namespace:
+        """Return all options: defaults of command and model, inherited values, typed values."""
+        flags = self.flags()
+        given = {**inherited, **typed}
+        model = MODELS[given.get("model", self.defaults.get("model", flags["model"].default))]
+        _check_model_flags(typed, model)
+
+        flags |= model.flags
+        defaults = {name: flag.default for name, flag in flags.items()}
+        changed = {**self.defaults, **model.defaults}
+        defaults |= {name: value for name, value in changed.items() if name in defaults}
+        given = {name: value for name, value in given.items() if name in defaults}
+
+        opt = Namespace(**{**defaults, **given}, isTrain=self.is_train)
+        self.fill_defaults(opt, given)
+        opt.typed = typed
+        opt.defaults = defaults
+        return opt
+
+    def _check_inherited(self, folder: Path, inherited: dict) -> None:
+        """Raise `UserError` for invalid values: the file of options may have been edited."""
+        for flags in self.help_groups().values():
             for name, flag in flags.items():
-                if name in memory and not is_value(flag, memory[name]):
+                if name in inherited and not is_valid(flag, inherited[name]):
                     raise UserError(
-                        f"{folder} remembers {memory[name]!r} for --{name}, which cannot be; "
-                        "type the right value or mend its train_opt.json"
+                        f"--{name}: the options of {folder} contain the invalid value "
+                        f"{inherited[name]!r}; correct it in train_opt.json or type a valid one"
                     )
 
-    def _refuse_foreign_flags(self, typed: dict, model: type) -> None:
-        for name, other in MODELS.items():
-            for flag in other.flags:
-                if flag in typed and flag not in model.flags:
-                    raise UserError(f"--{flag} belongs to --model {name}; leave it out")
+
+def _check_model_flags(typed: dict, model: type) -> None:
+    """Raise `UserError` if a flag of another model was typed."""
+    for name, other in MODELS.items():
+        for flag in other.flags:
+            if flag in typed and flag not in model.flags:
+                raise UserError(f"--{flag} is an option of --model {name}; leave it out")
 
 
 def _full_name(opt: Namespace) -> str:
-    if not opt.suffix:
-        return opt.name
-    try:
-        return f"{opt.name}_{opt.suffix.format(**vars(opt))}"
-    except (KeyError, IndexError, AttributeError) as error:
-        raise UserError(f"--suffix {opt.suffix!r}: {error} is not the name of an option") from None
-    except (ValueError, TypeError) as error:
-        raise UserError(f"--suffix {opt.suffix!r}: {error}; write it as in {{netG}}") from None
+    """Return the name with its suffix, as a relative path without ``//`` and ``/./``."""
+    name = opt.name
+    if opt.suffix:
+        try:
+            name = f"{name}_{opt.suffix.format(**vars(opt))}"
+        except (KeyError, IndexError, AttributeError) as error:
+            raise UserError(f"--suffix {opt.suffix!r}: there is no option {error}") from None
+        except (ValueError, TypeError) as error:
+            raise UserError(f"--suffix {opt.suffix!r}: {error}; write it as in {{netG}}") from None
+    check_name(name)
+    return Path(name).as_posix()
 
 
 def describe(opt: Namespace) -> str:
-    """The options as the block that opens every run; other values than the default are marked."""
+    """Format the options as the block printed by every command; changed defaults are marked."""
     lines = ["----------------- Options ---------------"]
     for name, value in sorted(public(opt).items()):
         default = opt.defaults.get(name, value)
@@ -186,6 +258,6 @@ def describe(opt: Namespace) -> str:
 
 
 def public(opt: Namespace) -> dict[str, object]:
-    """The options proper, without what the parser notes about them."""
-    notes = ("typed", "defaults", "notes", "backward")
-    return {name: value for name, value in vars(opt).items() if name not in notes}
+    """Return the options proper, without what the parser notes about them."""
+    internal = ("typed", "defaults", "notes", "backward")
+    return {name: value for name, value in vars(opt).items() if name not in internal}

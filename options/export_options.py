@@ -1,30 +1,66 @@
-"""What can be said to ``scripts/export.py``."""
+"""Options of ``scripts/export.py``."""
 
 import os
 from argparse import Namespace
 
+from options.base_options import merge_groups
 from options.test_options import TestOptions
 from util.errors import UserError
 from util.flags import Flag
 
+#: Options that select the generator; all others of ``test.py`` have no effect.
+SHOWN = {
+    "name",
+    "checkpoints_dir",
+    "suffix",
+    "direction",
+    "input_nc",
+    "output_nc",
+    "epoch",
+    "load_iter",
+    "ema",
+    "eval",
+    "model_suffix",
+    "netG",
+    "ngf",
+    "norm",
+    "no_dropout",
+    "output",
+}
+
 
 class ExportOptions(TestOptions):
-    """The options of ``test.py``, of which those count that say which network; and a file."""
+    """The options of ``test.py`` that select a generator, and the file to write."""
 
-    about = (
-        "Write a trained generator as ONNX. The options are those of test.py; here only those "
-        "count that say which network it is. No --dataroot is needed."
+    usage = "--name NAME [options]"
+    description = (
+        "Write a trained generator as ONNX. All options of test.py are accepted; those that do\n"
+        "not select the generator have no effect. --dataroot is not needed."
     )
-    flags = TestOptions.flags | {
-        "output": Flag("", str, "file to write; by default beside the weights, with .onnx"),
-    }
+    examples = (
+        "examples:\n"
+        "  python scripts/export.py --name horse2zebra\n"
+        "  python scripts/export.py --name horse2zebra --direction BtoA --output zebra2horse.onnx"
+    )
+    groups = merge_groups(
+        TestOptions.groups,
+        {
+            "results": {
+                "output": Flag("", str, "file to write [that of the weights, with .onnx]"),
+            }
+        },
+    )
+    hidden = (
+        frozenset({name for flags in groups.values() for name in flags} | TestOptions.hidden)
+        - SHOWN
+    )
 
-    def finish(self, opt: Namespace, settled: dict) -> None:
-        """There are no images, and whatever the method was, there is one generator."""
-        super().finish(opt, settled)
+    def fill_defaults(self, opt: Namespace, given: dict) -> None:
+        """Need no images; treat the generator of any model as that of ``--model test``."""
+        super().fill_defaults(opt, given)
         opt.dataroot = os.devnull
         if opt.model != "test":
             raise UserError(
-                f"--model {opt.model}: the generators of every method are exported as those of "
-                "--model test; leave it out"
+                f"--model {opt.model}: the generators of all models are exported in the same way; "
+                "leave it out"
             )

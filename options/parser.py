@@ -1,86 +1,148 @@
-"""Tables of flags → one parser, and typed texts → values."""
+"""Conversion of tables of flags to an argument parser, and of typed texts to values."""
 
 import argparse
+import math
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from util.errors import UserError, did_you_mean
 from util.flags import Flag
 
-Tables = Mapping[str, Mapping[str, Flag]]  # title of a group → its flags by name
+FlagGroups = Mapping[str, Mapping[str, Flag]]  # title of the group in --help → flags by name
+
+HELP_WIDTH = 100  # columns
+HELP_INDENT = 28  # columns before the description of a flag
+METAVARS = {"dataroot": "DIR", "init_from": "DIR", "output": "FILE", "display_server": "URL"}
 
 
-def parse_typed(tables: Tables, args: Sequence[str] | None, about: str) -> dict[str, object]:
-    """The values of the flags that were really typed. Raises `UserError` for anything unknown.
+def parse_typed(
+    groups: FlagGroups,
+    args: Sequence[str] | None,
+    *,
+    usage: str = "[options]",
+    description: str = "",
+    examples: str = "",
+    hidden: Collection[str] = (),
+) -> dict[str, object]:
+    """Return the values of the flags in ``args``, by default ``sys.argv[1:]``, and no defaults.
 
-    ``args`` stands in for ``sys.argv[1:]``. ``--help`` prints every flag of ``tables`` and exits.
+    ``--help`` prints the flags that are not ``hidden`` and exits. Raises `UserError` for unknown
+    flags and invalid values.
     """
     parser = _Parser(
-        description=about, allow_abbrev=False, argument_default=argparse.SUPPRESS,
-        formatter_class=_Help,
-    )  # fmt: skip
-    for title, flags in tables.items():
+        usage=f"%(prog)s {usage}",
+        description=description,
+        epilog=examples,
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+        formatter_class=_HelpFormatter,
+    )
+    for title, flags in groups.items():
         group = parser.add_argument_group(title)
         for name, flag in flags.items():
-            _add(group, name, flag)
+            _add_flag(group, name, flag, hidden=name in hidden)
+
     known, unknown = parser.parse_known_args(args)
+    typed = vars(known)
     if unknown:
-        _refuse(unknown, [f"--{name}" for flags in tables.values() for name in flags])
-    return vars(known)
+        names = [f"--{name}" for flags in groups.values() for name in flags]
+        raise UserError(_explain_unknown(unknown, names, "dataroot" in typed))
+    return typed
 
 
-def is_value(flag: Flag, value: object) -> bool:
-    """Whether ``value``, which comes from a file, is one that could have been typed."""
+def is_valid(flag: Flag, value: object) -> bool:
+    """Return whether ``value``, read from a file, is one that could have been typed."""
     if flag.kind is None:
         return isinstance(value, bool)
     try:
-        return _converter(flag)(_shown(value)) == value
-    except argparse.ArgumentTypeError:
+        return _converter(flag)(format_value(value)) == value
+    except (argparse.ArgumentTypeError, UserError):
         return False
+
+
+def format_value(value: object) -> str:
+    """Format a value as it would be typed."""
+    if isinstance(value, list):
+        return ",".join(map(str, value)) or "-1"  # the CPU, for --gpu_ids
+    return str(value)
+
+
+def typed_words(typed: Mapping[str, object]) -> list[str]:
+    """Return the words of a command line that sets the flags ``typed``."""
+    words = []
+    for name, value in typed.items():
+        text = format_value(value)
+        if value is True:
+            words.append(f"--{name}")
+        elif text.startswith("-"):
+            words.append(f"--{name}={text}")
+        else:
+            words += [f"--{name}", text]
+    return words
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str):
-        """argparse's messages in our form: the flag first."""
+        """Raise argparse's message as `UserError` that begins with the flag."""
         match = re.match(r"argument (\S+): (.*)", message, re.DOTALL)
-        raise UserError(f"{match[1]}: {match[2]}" if match else message)
+        if match is None:
+            raise UserError(message)
+        flag, reason = match.groups()
+        if reason == "expected one argument":
+            reason += f"; if its value starts with '-', type {flag}=VALUE"
+        raise UserError(f"{flag}: {reason}")
 
 
-class _Help(argparse.HelpFormatter):
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str):
-        super().__init__(prog, max_help_position=28, width=100)
+        super().__init__(prog, max_help_position=HELP_INDENT, width=HELP_WIDTH)
 
 
-def _add(group, name: str, flag: Flag) -> None:
-    text = flag.help.replace("%", "%%")
+def _add_flag(group, name: str, flag: Flag, hidden: bool) -> None:
+    text = argparse.SUPPRESS if hidden else _help_text(flag)
     if flag.kind is None:
         group.add_argument(f"--{name}", action="store_true", help=text)
-        return
+    else:
+        group.add_argument(
+            f"--{name}", type=_converter(flag), metavar=_metavar(name, flag), help=text
+        )
+
+
+def _help_text(flag: Flag) -> str:
+    """Return the description with the allowed values and the default."""
+    text = flag.help
     if flag.choices is not None:
-        text += f" ({' | '.join(_explained(flag.choices))})"
-    if flag.default not in (None, ""):
-        text += f" [{_shown(flag.default)}]"
-    group.add_argument(f"--{name}", type=_converter(flag), metavar=name.upper(), help=text)
+        text += f" ({' | '.join(_describe_choices(flag.choices))})"
+    if flag.kind is not None and flag.default not in (None, ""):
+        text += f" [{format_value(flag.default)}]"
+    return text.replace("%", "%%")
 
 
-def _explained(choices: Collection[str]) -> list[str]:
-    """The names, with the helps of those registries whose entries have one."""
+def _describe_choices(choices: Collection[str]) -> list[str]:
+    """Return the names, with the help texts of those registry entries that have one."""
     entries = choices if isinstance(choices, Mapping) else dict.fromkeys(choices)
     helps = {name: getattr(entry, "help", None) for name, entry in entries.items()}
     return [f"{name}: {text}" if text else name for name, text in helps.items()]
 
 
-def _shown(default: object) -> str:
-    """A default as one would type it."""
-    return ",".join(map(str, default)) if isinstance(default, list) else str(default)
+def _metavar(name: str, flag: Flag) -> str:
+    """Return the placeholder of the value: ``N`` for an integer, ``X`` for a float, else a word."""
+    if flag.default == math.inf or isinstance(flag.default, int):
+        return "N"
+    if isinstance(flag.default, float):
+        return "X"
+    return METAVARS.get(name, name.split("_")[-1].upper())
 
 
-def _converter(flag: Flag):
+def _converter(flag: Flag) -> Callable[[str], object]:
     def convert(text: str) -> object:
         try:
             value = flag.kind(text)
         except ValueError as error:
-            raise argparse.ArgumentTypeError(f"{text!r} is {_grammar(str(error))}") from None
+            reason = str(error)
+            joint = "is" if reason.startswith("not ") else "is invalid:"
+            raise argparse.ArgumentTypeError(f"{text!r} {joint} {reason}") from None
         if flag.choices is not None and value not in flag.choices:
             raise argparse.ArgumentTypeError(
                 f"{text!r} is not one of {', '.join(flag.choices)}"
@@ -91,13 +153,14 @@ def _converter(flag: Flag):
     return convert
 
 
-def _grammar(reason: str) -> str:
-    return reason if reason.startswith("not ") else f"refused: {reason}"
-
-
-def _refuse(unknown: Sequence[str], known: Iterable[str]) -> None:
+def _explain_unknown(unknown: Sequence[str], names: Iterable[str], has_dataroot: bool) -> str:
+    """Return the message for words that are neither flags nor values of flags."""
     word = next((word for word in unknown if word.startswith("-")), unknown[0])
     if word.startswith("-"):
         flag = word.split("=")[0]
-        raise UserError(f"unknown option {flag}{did_you_mean(flag, known)}; --help lists all")
-    raise UserError(f"{word!r} belongs to no option; values with spaces need quotes")
+        return f"unknown option {flag}{did_you_mean(flag, names)}; --help lists all options"
+
+    remedy = "put a value that contains spaces in quotes"
+    if not has_dataroot:
+        remedy = f"for the dataset type --dataroot {shlex.quote(word)}; {remedy}"
+    return f"unexpected word {word!r}: {remedy}"

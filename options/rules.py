@@ -1,4 +1,4 @@
-"""Rules between flags. Each returns what is wrong and how to mend it, or nothing."""
+"""Validation of options: every check returns a message with the remedy, or None."""
 
 import shlex
 from argparse import Namespace
@@ -13,31 +13,52 @@ from models import MODELS
 from models.networks import min_image_size
 from models.networks.resnet import ResnetGenerator
 from models.schedules import LR_POLICIES, EpochPlan
+from options.parser import format_value, typed_words
 from util.errors import UserError
 from util.packages import require_packages
 
 
 def check(opt: Namespace) -> None:
-    """Raise `UserError` for the first rule that ``opt`` breaks."""
-    for rule in RULES:
-        if problem := rule(opt):
+    """Raise `UserError` with the message of the first check that fails."""
+    for find_problem in CHECKS:
+        if problem := find_problem(opt):
             raise UserError(problem)
     select_device(opt.gpu_ids, typed="gpu_ids" in opt.typed)
     if opt.isTrain:
-        LR_POLICIES[opt.lr_policy](
-            1, EpochPlan(opt.n_epochs, opt.n_epochs_decay, opt.lr_decay_iters)
-        )
+        plan = EpochPlan(opt.n_epochs, opt.n_epochs_decay, opt.lr_decay_iters)
+        LR_POLICIES[opt.lr_policy](1, plan)  # plateau raises
+
+
+def check_name(name: str) -> None:
+    """Raise `UserError` unless ``name`` is the path of a folder within the folder of runs."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"--name {name!r}: is not valid Unicode; choose another name") from None
+    parts = Path(name).parts  # () for "" and "."
+    if not parts or Path(name).is_absolute() or ".." in parts:
+        raise UserError(f"--name {name!r}: give a name without '..' or a leading '/'")
+
+
+def check_image_sizes(opt: Namespace, sides: Iterable[int]) -> None:
+    """Raise `UserError` if an image is too small for the networks; ``sides`` are in pixels."""
+    smallest = min(sides)
+    if problem := _too_small(opt, smallest, f"the smallest image has a side of {smallest} pixels"):
+        raise UserError(problem)
+
+
+def _too_small(opt: Namespace, side: int, what: str) -> str | None:
+    required = min_image_size(opt.netD, opt.n_layers_D, opt.norm)
+    if side >= required:
+        return None
+    return f"{what}: --netD {opt.netD} needs at least {required} pixels; use larger images"
+
+
+# --- data ----------------------------------------------------------------------------------------
 
 
 def check_dataroot(opt: Namespace) -> str | None:
-    return None if opt.dataroot else "--dataroot is missing: name the folder with the images"
-
-
-def check_name(opt: Namespace) -> str | None:
-    parts = Path(opt.name).parts  # none for "" and "."
-    if parts and not Path(opt.name).is_absolute() and ".." not in parts:
-        return None
-    return f"--name {opt.name!r}: give a name without '..' or a leading '/'"
+    return None if opt.dataroot else "--dataroot is missing: type the folder of the dataset"
 
 
 def check_phase_and_epoch(opt: Namespace) -> str | None:
@@ -48,42 +69,78 @@ def check_phase_and_epoch(opt: Namespace) -> str | None:
     return None
 
 
+def check_crop_size(opt: Namespace) -> str | None:
+    is_scaled = opt.preprocess in ("resize_and_crop", "scale_width_and_crop")
+    is_cropped = opt.isTrain or not opt.keep_size
+    if is_scaled and is_cropped and opt.crop_size > opt.load_size:
+        return (
+            f"--crop_size {opt.crop_size} is larger than --load_size {opt.load_size}: "
+            "the crop does not fit into the scaled image; lower one or raise the other"
+        )
+    return None
+
+
+def check_bit_depth(opt: Namespace) -> str | None:
+    if opt.bit_depth == 8 or opt.input_nc == opt.output_nc == 1:
+        return None
+    return (
+        f"--bit_depth {opt.bit_depth} is for grayscale images only: "
+        "add --input_nc 1 --output_nc 1, or use --bit_depth 8"
+    )
+
+
+def check_batch_shapes(opt: Namespace) -> str | None:
+    if opt.isTrain and opt.batch_size > 1 and not PREPROCESS[opt.preprocess].crops:
+        return (
+            f"--batch_size {opt.batch_size}: --preprocess {opt.preprocess} leaves images of "
+            "different sizes; use --batch_size 1 or a --preprocess that crops"
+        )
+    return None
+
+
+# --- model and losses ----------------------------------------------------------------------------
+
+
 def check_dataset_mode(opt: Namespace) -> str | None:
-    allowed = MODELS[opt.model].dataset_modes
-    if opt.dataset_mode in allowed:
-        return None
-    return f"--dataset_mode {opt.dataset_mode}: --model {opt.model} takes {' or '.join(allowed)}"
-
-
-def check_gan_mode(opt: Namespace) -> str | None:
-    allowed = MODELS[opt.model].gan_modes
-    if not opt.isTrain or opt.gan_mode in allowed:
-        return None
-    return f"--gan_mode {opt.gan_mode}: --model {opt.model} takes {' or '.join(allowed)}"
+    return _check_allowed(opt, "dataset_mode", MODELS[opt.model].dataset_modes)
 
 
 def check_direction(opt: Namespace) -> str | None:
-    allowed = MODELS[opt.model].directions
-    if opt.direction in allowed:
+    return _check_allowed(opt, "direction", MODELS[opt.model].directions)
+
+
+def check_gan_mode(opt: Namespace) -> str | None:
+    return _check_allowed(opt, "gan_mode", MODELS[opt.model].gan_modes) if opt.isTrain else None
+
+
+def _check_allowed(opt: Namespace, flag: str, allowed: tuple[str, ...]) -> str | None:
+    value = vars(opt)[flag]
+    if value in allowed:
         return None
-    return f"--direction {opt.direction}: --model {opt.model} takes {' or '.join(allowed)}"
+    return f"--{flag} {value}: --model {opt.model} takes {' or '.join(allowed)}"
 
 
-def check_trainable(opt: Namespace) -> str | None:
-    if opt.isTrain and not MODELS[opt.model].trainable:
-        return f"--model {opt.model} cannot be trained; it is for test.py"
+def check_channels(opt: Namespace) -> str | None:
+    for flag, allowed in MODELS[opt.model].channels.items():
+        if vars(opt)[flag] not in allowed:
+            counts = " or ".join(map(str, allowed))
+            return (
+                f"--{flag} {vars(opt)[flag]}: --model {opt.model} takes images of {counts} "
+                f"channels{_suggest_models(opt)}"
+            )
     return None
 
 
-def check_crop_size(opt: Namespace) -> str | None:
-    scaled_to_load = opt.preprocess in ("resize_and_crop", "scale_width_and_crop")
-    cuts = opt.isTrain or not opt.keep_size
-    if scaled_to_load and cuts and opt.crop_size > opt.load_size:
-        return (
-            f"--crop_size {opt.crop_size} is larger than --load_size {opt.load_size}: "
-            "a square cannot be cut from a smaller image; lower one or raise the other"
-        )
-    return None
+def _suggest_models(opt: Namespace) -> str:
+    """Name the models for these channels: the run may have been trained with one of them."""
+    fitting = [
+        name
+        for name, model in MODELS.items()
+        if all(vars(opt)[flag] in allowed for flag, allowed in model.channels.items())
+    ]
+    if not fitting:
+        return ""
+    return f"; for {opt.input_nc} → {opt.output_nc} channels use --model {' or '.join(fitting)}"
 
 
 def check_discriminator_input(opt: Namespace) -> str | None:
@@ -92,76 +149,26 @@ def check_discriminator_input(opt: Namespace) -> str | None:
     return _too_small(opt, opt.crop_size, f"--crop_size {opt.crop_size}")
 
 
-def _too_small(opt: Namespace, side: int, what: str) -> str | None:
-    least = min_image_size(opt.netD, opt.n_layers_D, opt.norm)
-    if side >= least:
-        return None
-    return f"{what}: --netD {opt.netD} needs at least {least} pixels; use larger images"
-
-
-def check_image_sizes(opt: Namespace, sides: Iterable[int]) -> None:
-    """Raise `UserError` if the least of ``sides``, in pixels, is too small for the networks."""
-    least = min(sides)
-    if problem := _too_small(opt, least, f"the smallest image has a side of {least} pixels"):
-        raise UserError(problem)
-
-
 def check_identity_loss(opt: Namespace) -> str | None:
-    compares = opt.isTrain and opt.model == "cycle_gan" and opt.lambda_identity > 0
-    if not compares or opt.input_nc == opt.output_nc:
+    is_used = opt.isTrain and opt.model == "cycle_gan" and opt.lambda_identity > 0
+    if not is_used or opt.input_nc == opt.output_nc:
         return None
     return (
         f"--input_nc {opt.input_nc} and --output_nc {opt.output_nc} differ: "
-        "the identity loss compares both; add --lambda_identity 0"
+        "the identity loss needs equal channels; add --lambda_identity 0"
     )
-
-
-def check_channels(opt: Namespace) -> str | None:
-    for flag, allowed in MODELS[opt.model].channels.items():
-        if vars(opt)[flag] not in allowed:
-            numbers = " or ".join(map(str, allowed))
-            return (
-                f"--{flag} {vars(opt)[flag]}: --model {opt.model} takes images of {numbers} "
-                f"channels{_models_for(opt)}"
-            )
-    return None
-
-
-def _models_for(opt: Namespace) -> str:
-    """The models that take so many channels, for a run that was trained with one of them."""
-    fitting = [
-        name for name, model in MODELS.items()
-        if all(vars(opt)[flag] in allowed for flag, allowed in model.channels.items())
-    ]  # fmt: skip
-    channels = f"{opt.input_nc} → {opt.output_nc}"
-    return f"; for {channels} there is --model {' or '.join(fitting)}" if fitting else ""
-
-
-def check_bit_depth(opt: Namespace) -> str | None:
-    if opt.bit_depth == 8 or opt.input_nc == opt.output_nc == 1:
-        return None
-    return (
-        f"--bit_depth {opt.bit_depth}: only gray images are read and written so deep; "
-        "add --input_nc 1 --output_nc 1, or leave it at 8"
-    )
-
-
-def check_batch_shapes(opt: Namespace) -> str | None:
-    if opt.isTrain and opt.batch_size > 1 and not PREPROCESS[opt.preprocess].crops:
-        return (
-            f"--batch_size {opt.batch_size}: --preprocess {opt.preprocess} leaves images of "
-            "different sizes; use --batch_size 1 or one of the modes that crop"
-        )
-    return None
 
 
 def check_penalty_shapes(opt: Namespace) -> str | None:
     if not opt.isTrain or opt.gan_mode != "wgangp" or PREPROCESS[opt.preprocess].crops:
         return None
     return (
-        f"--gan_mode wgangp: its penalty needs real and fake images of one size, which "
-        f"--preprocess {opt.preprocess} leaves different; use one of the modes that crop"
+        "--gan_mode wgangp: the gradient penalty needs real and fake images of equal size; "
+        f"replace --preprocess {opt.preprocess} with a mode that crops"
     )
+
+
+# --- run and machine -----------------------------------------------------------------------------
 
 
 def check_packages(opt: Namespace) -> str | None:
@@ -170,7 +177,7 @@ def check_packages(opt: Namespace) -> str | None:
     if opt.isTrain and opt.use_wandb:
         require_packages("--use_wandb", "wandb")
     if opt.isTrain and not opt.no_html:
-        require_packages("the page of the training, without which there is --no_html", "dominate")
+        require_packages("without --no_html", "dominate")
     return None
 
 
@@ -183,13 +190,22 @@ def check_epoch_count(opt: Namespace) -> str | None:
     )
 
 
+def check_run_start(opt: Namespace) -> str | None:
+    if opt.isTrain and opt.continue_train and opt.init_from:
+        return "--init_from starts a new run, --continue_train resumes one; leave one out"
+    return None
+
+
 def check_grad_checkpoint(opt: Namespace) -> str | None:
     if not opt.isTrain or not opt.grad_checkpoint:
         return None
     if not opt.netG.startswith("resnet"):
         return f"--grad_checkpoint: --netG {opt.netG} has no residual blocks to recompute"
     if opt.norm == "batch":
-        return "--grad_checkpoint: --norm batch would count every batch twice; use --norm instance"
+        return (
+            "--grad_checkpoint: with --norm batch, running statistics would be updated twice per "
+            "batch; use --norm instance"
+        )
     return None
 
 
@@ -197,15 +213,16 @@ def check_tiling(opt: Namespace) -> str | None:
     if opt.isTrain or not opt.tile:
         return None
     if not opt.netG.startswith("resnet"):
-        return f"--tile: --netG {opt.netG} looks at all of an image for every pixel; leave it out"
+        return f"--tile: every output pixel of --netG {opt.netG} depends on all of the image"
     if not (opt.no_dropout or opt.eval):
-        return "--tile: dropout differs from tile to tile; add --no_dropout or --eval"
+        return "--tile: dropout would differ between tiles; add --no_dropout or --eval"
+
     for flag in ("tile", "overlap"):
         if vars(opt)[flag] % ResnetGenerator.stride:
             return f"--{flag} {vars(opt)[flag]}: give a multiple of {ResnetGenerator.stride}"
     if not MIN_OVERLAP <= opt.overlap <= opt.tile // 2:
         return (
-            f"--overlap {opt.overlap}: give {MIN_OVERLAP} pixels or more, that no seam is seen, "
+            f"--overlap {opt.overlap}: give at least {MIN_OVERLAP} pixels, to avoid seams, "
             f"and at most half of --tile {opt.tile}"
         )
     return None
@@ -216,33 +233,16 @@ def check_gpu_ids(opt: Namespace) -> str | None:
         return None
     script = "train.py" if opt.isTrain else "test.py"
     return (
-        f"--gpu_ids {','.join(map(str, opt.gpu_ids))}: a process takes one GPU; type "
-        f"torchrun --nproc_per_node={len(opt.gpu_ids)} {script} {_as_typed(opt)}"
+        f"--gpu_ids {format_value(opt.gpu_ids)}: each process uses one GPU; type "
+        f"torchrun --nproc_per_node={len(opt.gpu_ids)} {script} "
+        f"{shlex.join(typed_words(opt.typed))}"
     )
 
 
-def _as_typed(opt: Namespace) -> str:
-    """The words of the command line."""
-    words = []
-    for flag, value in opt.typed.items():
-        if flag == "gpu_ids":
-            value = ",".join(map(str, value))
-        words += [f"--{flag}"] if value is True else [f"--{flag}", str(value)]
-    return shlex.join(words)
-
-
-def check_run_start(opt: Namespace) -> str | None:
-    if opt.isTrain and opt.continue_train and opt.init_from:
-        return "--init_from starts a new run and --continue_train goes on with one; leave one out"
-    return None
-
-
-RULES: tuple[Callable[[Namespace], str | None], ...] = (
+CHECKS: tuple[Callable[[Namespace], str | None], ...] = (
     check_dataroot,
-    check_name,
     check_phase_and_epoch,
     check_dataset_mode,
-    check_trainable,
     check_gan_mode,
     check_direction,
     check_crop_size,

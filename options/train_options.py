@@ -1,106 +1,175 @@
-"""What can be said to ``train.py``."""
+"""Options of ``train.py``."""
 
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
+from checkpoint.run_options import load_options
 from checkpoint.state import remembered_options, saved_job_id
-from checkpoint.weights import describe_available_weights, load_options
+from checkpoint.weights import describe_available_weights
 from distributed.context import get_world, job_id
+from models import MODELS
 from models.losses import GAN_LOSSES
 from models.schedules import LR_POLICIES
-from options.base_options import BaseOptions
+from options.base_options import COMMON, DISPLAY_WINSIZE, WHICH_WEIGHTS, BaseOptions, merge_groups
+from options.parser import FlagGroups
 from util.errors import UserError
 from util.flags import Flag, choice, count_or_inf, float_range, int_range, switch
 
-#: What belongs to one start of a run, not to the run.
-PER_START_OPTIONS = (
-    "name", "suffix", "checkpoints_dir", "continue_train", "init_from", "epoch", "load_iter",
-    "epoch_count", "verbose", "report_memory",
-)  # fmt: skip
-#: What says where a run begins, and no more when it goes on.
+#: Options that select where a run starts; they have no effect when it is resumed.
 START_OPTIONS = ("init_from", "epoch", "load_iter", "epoch_count")
-#: What a run cannot change on its way.
+#: Options of one start of the program, which a resumed run does not inherit.
+PER_START_OPTIONS = (
+    *START_OPTIONS,
+    "name",
+    "suffix",
+    "checkpoints_dir",
+    "continue_train",
+    "verbose",
+    "report_memory",
+)
+#: Options that cannot change when a run is resumed.
 FIXED_OPTIONS = (
-    "model", "netG", "netD", "ngf", "ndf", "n_layers_D", "norm", "no_dropout", "input_nc",
-    "output_nc", "direction", "dataset_mode",
-)  # fmt: skip
+    "model",
+    "netG",
+    "netD",
+    "ngf",
+    "ndf",
+    "n_layers_D",
+    "norm",
+    "no_dropout",
+    "input_nc",
+    "output_nc",
+    "direction",
+    "dataset_mode",
+)
 
 
 class TrainOptions(BaseOptions):
     """The options of ``train.py``."""
 
-    about = "Train a model on a folder of images."
+    description = "Train a model on a dataset of images."
+    examples = (
+        "examples:\n"
+        "  python train.py --dataroot ./datasets/horse2zebra --name horse2zebra\n"
+        "  python train.py --name horse2zebra --continue_train\n"
+        "  python train.py --dataroot ./datasets/facades --name facades --model pix2pix"
+    )
     is_train = True
-    flags = {
-        "display_freq": Flag(400, int_range(1), "images between two displays of images"),
-        "display_ncols": Flag(
-            4, int_range(0), "visdom: columns of the grid; 0 for separate windows"
-        ),
-        "display_id": Flag(1, int, "visdom: window number; below 1 for no visdom"),
-        "display_server": Flag("http://localhost", str, "visdom: address of the server"),
-        "display_env": Flag("main", str, "visdom: environment"),
-        "display_port": Flag(8097, int_range(1, 65535), "visdom: port"),
-        "tensorboard": switch("write what TensorBoard shows, to the folder of the run"),
-        "use_wandb": switch("send losses and images to Weights & Biases"),
-        "update_html_freq": Flag(1000, int_range(1), "images between two updates of the page"),
-        "print_freq": Flag(100, int_range(1), "images between two lines of losses"),
-        "no_html": switch("make no page"),
-        "save_latest_freq": Flag(
-            5000, int_range(1), "images between two saves of the latest weights"
-        ),
-        "save_epoch_freq": Flag(5, int_range(1), "epochs between two saves of numbered weights"),
-        "save_minutes": Flag(
-            10.0, float_range(0), "save the latest state after so many minutes, 0 never"
-        ),
-        "save_by_iter": switch("keep the weights of every --save_latest_freq, as iter_<n>"),
-        "keep_last": Flag(math.inf, count_or_inf, "keep only so many of the numbered weights"),
-        "skip_nonfinite": Flag(
-            0, int_range(0), "updates to leave out for NaN before the run stops"
-        ),
-        "deterministic": switch("on a GPU too, the same numbers each time; slower"),
-        "capture": choice(
-            "auto", ("auto", "on", "off"), "on a GPU, replay the step as one CUDA graph"
-        ),
-        "grad_checkpoint": switch("compute activations twice, to store a part of them only"),
-        "continue_train": switch("go on where the run of this name stopped"),
-        "init_from": Flag("", str, "start with the networks in this folder of another run"),
-        "epoch_count": Flag(1, int_range(1), "number of the first epoch"),
-        "phase": Flag("train", str, "train, or another pair of folders in the data set"),
-        "n_epochs": Flag(100, int_range(0), "epochs at the full learning rate"),
-        "n_epochs_decay": Flag(100, int_range(0), "epochs in which it falls to zero"),
-        "beta1": Flag(0.5, float_range(0, below=1), "momentum of Adam"),
-        "lr": Flag(0.0002, float_range(0), "learning rate of Adam"),
-        "ema": Flag(
-            0.0, float_range(0, below=1), "decay of the generators' moving average; 0 for none"
-        ),
-        "gan_mode": choice("lsgan", GAN_LOSSES, "objective of the discriminators"),
-        "pool_size": Flag(50, int_range(0), "past fakes kept for the discriminators"),
-        "lr_policy": choice("linear", LR_POLICIES, "how the learning rate falls"),
-        "lr_decay_iters": Flag(50, int_range(1), "epochs between two drops of --lr_policy step"),
-    }
+    hidden = frozenset(
+        name for model in MODELS.values() if not model.trainable for name in model.flags
+    )
+    groups = merge_groups(
+        COMMON,
+        {
+            "data": {
+                "phase": Flag("train", str, "split of the dataset: trainA and trainB, or train"),
+            },
+            "training": {
+                "n_epochs": Flag(100, int_range(0), "epochs at the initial learning rate"),
+                "n_epochs_decay": Flag(
+                    100, int_range(0), "epochs of linear learning-rate decay to zero"
+                ),
+                "beta1": Flag(0.5, float_range(0, below=1), "beta1 of Adam"),
+                "ema": Flag(
+                    0.0, float_range(0, below=1), "decay of the generators' moving average; 0: none"
+                ),
+                "skip_nonfinite": Flag(
+                    0, int_range(0), "updates with NaN or infinity to skip before training stops"
+                ),
+            },
+            "learning rate": {
+                "lr": Flag(0.0002, float_range(0), "initial learning rate of Adam"),
+                "lr_policy": choice("linear", LR_POLICIES, "learning-rate schedule"),
+                "lr_decay_iters": Flag(50, int_range(1), "epochs per step of --lr_policy step"),
+            },
+            "losses": {
+                "gan_mode": choice("lsgan", GAN_LOSSES, "GAN objective"),
+                "pool_size": Flag(
+                    50, int_range(0), "generated images kept for the discriminators (image pool)"
+                ),
+            },
+            "logging and display": {
+                "print_freq": Flag(100, int_range(1), "images between printed losses"),
+                "update_html_freq": Flag(1000, int_range(1), "images between page updates"),
+                "no_html": switch("do not write an HTML page"),
+                **DISPLAY_WINSIZE,
+                "display_freq": Flag(
+                    400, int_range(1), "images between updates of visdom, TensorBoard and W&B"
+                ),
+                "display_id": Flag(1, int, "visdom: ID of the window; 0 or less disables visdom"),
+                "display_ncols": Flag(
+                    4, int_range(0), "visdom: images per row; 0 for separate windows"
+                ),
+                "display_server": Flag("http://localhost", str, "visdom: address of the server"),
+                "display_port": Flag(8097, int_range(1, 65535), "visdom: port of the server"),
+                "display_env": Flag("main", str, "visdom: environment"),
+                "tensorboard": switch("log to TensorBoard, in the folder of the run"),
+                "use_wandb": switch("log to Weights & Biases"),
+            },
+            "saving and resuming": {
+                "continue_train": switch("resume the run of this name exactly where it stopped"),
+                "init_from": Flag("", str, "start a new run from the networks in this folder"),
+                **WHICH_WEIGHTS,
+                "epoch_count": Flag(1, int_range(1), "number of the first epoch"),
+                "save_latest_freq": Flag(
+                    5000, int_range(1), "images between saves of the latest state"
+                ),
+                "save_minutes": Flag(
+                    10.0, float_range(0), "minutes between saves of the latest state; 0: never"
+                ),
+                "save_epoch_freq": Flag(5, int_range(1), "epochs between numbered weights"),
+                "save_by_iter": switch("keep the weights of each --save_latest_freq as iter_N"),
+                "keep_last": Flag(math.inf, count_or_inf, "numbered weights to keep: the last N"),
+            },
+            "device and speed": {
+                "capture": choice(
+                    "auto", ("auto", "on", "off"), "replay training steps as one CUDA graph"
+                ),
+                "deterministic": switch("deterministic kernels on GPUs: reproducible, slower"),
+                "grad_checkpoint": switch("recompute activations to save memory"),
+            },
+        },
+    )
 
-    def restarted(self, folder: Path, typed: dict) -> dict:
-        """The same words that began the run now go on with it."""
-        again = get_world().restarts or int(os.environ.get("SLURM_RESTART_COUNT", 0))
-        if not again or not job_id() or saved_job_id(folder) != job_id():
+    def help_groups(self) -> FlagGroups:
+        """Offer only models that can be trained."""
+        trainable = {name: model for name, model in MODELS.items() if model.trainable}
+        groups = super().help_groups()
+        model = replace(groups["run"]["model"], kind=_trainable_model, choices=trainable)
+        return {**groups, "run": {**groups["run"], "model": model}}
+
+    def adapt_to_restart(self, folder: Path, typed: dict) -> dict:
+        """Resume the run if torchrun or Slurm has restarted the job that started it."""
+        restarted = get_world().restarts or int(os.environ.get("SLURM_RESTART_COUNT", 0))
+        if not restarted or not job_id() or saved_job_id(folder) != job_id():
             return typed
-        return {k: v for k, v in typed.items() if k not in START_OPTIONS} | {"continue_train": True}
+        kept = {name: value for name, value in typed.items() if name not in START_OPTIONS}
+        return {**kept, "continue_train": True}
 
-    def remembered(self, folder: Path, typed: dict) -> dict:
-        """With ``--continue_train``, all that the run was started with."""
+    def inherited_options(self, folder: Path, typed: dict) -> dict:
+        """Return all options of the run that ``--continue_train`` resumes."""
         if not typed.get("continue_train") or typed.get("init_from"):
             return {}
         if not folder.is_dir():
             raise UserError(
                 f"--continue_train: no run {folder.name}; {describe_available_weights(folder)}"
             )
+
         found = remembered_options(folder) or load_options(folder)
         for name in FIXED_OPTIONS:
             if name in typed and name in found and typed[name] != found[name]:
                 raise UserError(
                     f"--{name} {typed[name]}: {folder} was trained with {found[name]}, which "
-                    "cannot change on the way; leave it out, or start a new run with "
+                    "cannot change when a run is resumed; leave it out, or start a new run with "
                     f"--init_from {folder}"
                 )
         return {name: value for name, value in found.items() if name not in PER_START_OPTIONS}
+
+
+def _trainable_model(name: str) -> str:
+    """Refuse models that only ``test.py`` can use."""
+    if name in MODELS and not MODELS[name].trainable:
+        raise UserError(f"--model {name} cannot be trained; use it with test.py")
+    return name
