@@ -13,12 +13,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+import util.environment  # noqa: F401  # explains missing packages; must come first
 from checkpoint.weights import weights_prefix
 from data import create_dataset
 from distributed.context import distributed_session, get_world
 from engine.device import configure_process
 from engine.executor import StepExecutor
-from engine.memory import explain_out_of_memory, report
+from engine.memory import explain_out_of_memory, memory_report
 from models import create_model
 from options import TestOptions
 from options.base_options import describe
@@ -26,6 +27,8 @@ from reporting.html.results_page import ImageSizes, ResultsPage
 from util.errors import report_user_errors
 from util.files import write_text
 from util.packages import require_packages
+
+INFERENCE_BATCH_SIZE = 4  # unless --batch_size is typed
 
 
 def test(opt: Namespace) -> None:
@@ -39,43 +42,46 @@ def test(opt: Namespace) -> None:
     executor = StepExecutor(model, opt)
     model.train(not opt.eval)
 
+    # Every rank translates its share of the batches and lists all of them for the page.
     world = get_world()
-    quiet = None if world.is_main else True
-    bar = tqdm(total=len(dataset), unit=" images", disable=quiet, leave=False)
-    there, done = dataset.expected, 0
+    bar = tqdm(
+        total=len(dataset), unit=" images", disable=None if world.is_main else True, leave=False
+    )
     sizes = dataset.own_sizes() if opt.keep_size else {}
+    translated = 0
     with explain_out_of_memory(opt), bar, open_page(opt, model.translations(), sizes) as page:
         for batch in dataset.iter_sharded():
-            if "A" not in batch:  # another process has it
-                page.pass_over(model.sources_in(batch))
+            if "A" not in batch:  # only the paths: another rank translates it
+                page.pass_over(model.visual_paths(batch))
                 continue
             page.add(executor.test(batch), model.get_image_paths())
             bar.update(world.size * len(batch["A"]))
-            done += len(batch["A"])
-    (done,) = world.all_reduce_sum([done])
+            translated += len(batch["A"])
+
+    (translated,) = world.all_reduce_sum([translated])
     broken = set(chain.from_iterable(world.gather(list(dataset.broken))))
     if world.is_main:
-        text = f"{done:.0f} of {there} images written to {page.index}"
-        print(summary(opt, text, len(dataset) < len(dataset.dataset), len(broken)))
-        with tolerate_read_only(model.folder):
-            write_text(model.folder / "test_opt.txt", describe(opt) + "\n")
+        text = f"{translated:.0f} of {dataset.expected} images written to {page.index}"
+        print(text + incomplete_reason(opt, len(dataset) < len(dataset.dataset), len(broken)))
+        with tolerate_read_only(model.save_dir):
+            write_text(model.save_dir / "test_opt.txt", describe(opt) + "\n")
     if opt.report_memory:
-        print(report(model, executor.device))
+        print(memory_report(model, executor.device))
 
 
-def summary(opt: Namespace, text: str, limited: bool, broken: int) -> str:
-    """The last line: what was written, and why it is not all."""
-    why = []
-    if limited:
-        why.append(f"limited by --num_test {opt.num_test}")
-    if broken:
-        why.append(f"{broken} could not be read")
-    return text + (f" ({', '.join(why)})" if why else "")
+def incomplete_reason(opt: Namespace, is_limited: bool, num_broken: int) -> str:
+    """Say why not all images were written, in parentheses; empty if all were."""
+    reasons = []
+    if is_limited:
+        reasons.append(f"limited by --num_test {opt.num_test}")
+    if num_broken:
+        reasons.append(f"{num_broken} could not be read")
+    return f" ({', '.join(reasons)})" if reasons else ""
 
 
 @contextlib.contextmanager
 def tolerate_read_only(folder: Path) -> Iterator[None]:
-    """The run may be somebody else's: that its options cannot be noted there harms no result."""
+    """Print a note if ``folder``, perhaps that of another user, cannot be written to."""
     try:
         yield
     except OSError as error:
@@ -83,14 +89,15 @@ def tolerate_read_only(folder: Path) -> Iterator[None]:
 
 
 def inference_batch_size(opt: Namespace) -> int:
-    """How many images of a size to translate at once, where it does not change the results."""
-    if "batch_size" in opt.typed or opt.tile or (opt.norm == "batch" and not opt.eval):
+    """Return how many images of one size to translate at once without changing the results."""
+    batch_statistics = opt.norm == "batch" and not opt.eval
+    if "batch_size" in opt.typed or opt.tile or batch_statistics:
         return opt.batch_size
-    return 4
+    return INFERENCE_BATCH_SIZE
 
 
 def open_page(opt: Namespace, pairs: dict[str, str], sizes: ImageSizes) -> ResultsPage:
-    """The page for the weights and the images that ``opt`` names; ``sizes`` are to be kept."""
+    """Open the page for the weights and images that ``opt`` names; ``sizes`` are to be kept."""
     require_packages("the page of the results", "dominate")
     epoch = weights_prefix(opt)
     root = Path(opt.dataroot)

@@ -1,66 +1,80 @@
-"""A whole training step as one CUDA graph: one launch in place of thousands."""
+"""A whole training step as one CUDA graph: one launch instead of thousands."""
 
 import torch
 from torch import Tensor
 
-WARMUP_STEPS = 4  # steps taken one kernel after the other first: libraries choose their algorithms
+from models.base_model import BaseModel
+
+WARMUP_STEPS = 4  # eager steps before the capture, in which libraries choose their algorithms
 
 
 class CapturedStep:
-    """Calls ``model.step()``: the first times as it is, then as a replayed graph.
+    """Call ``model.step()``: eagerly at first, then as a replayed CUDA graph.
 
-    What a step reads is copied to fixed places first: the inputs, and what `get_params` decided; the
-    learning rate is a tensor. ImageLoader of another shape (the last of an epoch) run as they are; so
-    do all from the moment when a pool keeps images of several sizes. The warm-up steps are real
-    steps of the training, on a stream of their own as capture demands.
+    Whatever a step reads is copied to fixed addresses first: the inputs and the plans of the image
+    pools; the learning rate is a tensor. Batches of another shape (the last of an epoch) run
+    eagerly, and so do all steps once a pool holds images of several shapes. The warm-up steps are
+    real training steps, on a side stream as capture requires.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: BaseModel):
         self.model = model
         self.stream = torch.cuda.Stream()
         self.graph: torch.cuda.CUDAGraph | None = None
-        self.inputs: dict[str, Tensor] = {}
-        self.warmed = 0
+        self.static_inputs: dict[str, Tensor] = {}
+        self.static_losses: dict[str, Tensor] = {}
+        self.static_visuals: dict[str, Tensor] = {}
+        self.warmup_steps = 0
 
     def __call__(self) -> None:
         self.model.plan_pools()
-        if not self.inputs:
-            self.inputs = {name: batch.clone() for name, batch in self.model.inputs.items()}
-        if not self._fits():
+        if not self.static_inputs:
+            self.static_inputs = {name: x.clone() for name, x in self.model.inputs.items()}
+
+        if not self._can_replay():
             self.model.step()
-        elif self.warmed < WARMUP_STEPS:
+        elif self.warmup_steps < WARMUP_STEPS:
             self._warm_up()
         else:
             self._replay()
 
-    def _fits(self) -> bool:
+    def _can_replay(self) -> bool:
         if any(isinstance(pool.stored, list) for pool in self.model.pools.values()):
-            return False  # the host picks from it, and a graph has no host
-        return all(
-            self.model.inputs[name].shape == fixed.shape for name, fixed in self.inputs.items()
-        )
+            return False  # the host chooses from the list, which a graph cannot
+        inputs = self.model.inputs
+        return all(inputs[name].shape == x.shape for name, x in self.static_inputs.items())
 
     def _warm_up(self) -> None:
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
             self.model.step()
         torch.cuda.current_stream().wait_stream(self.stream)
-        self.warmed += 1
+        self.warmup_steps += 1
 
     def _replay(self) -> None:
-        for name, fixed in self.inputs.items():
-            fixed.copy_(self.model.inputs[name])
-        self.model.inputs = dict(self.inputs)
+        for name, static in self.static_inputs.items():
+            static.copy_(self.model.inputs[name])
+        self.model.set_tensors(self.static_inputs)
+
         if self.graph is None:
             self._capture()
         self.graph.replay()
-        # A step in between that was not captured has put its own results there.
-        self.model.losses, self.model.visuals = dict(self.losses), dict(self.visuals)
+
+        # An eager step in between has replaced these by its own results.
+        self.model.losses = dict(self.static_losses)
+        self.model.set_tensors(self.static_visuals)
 
     def _capture(self) -> None:
-        """Record a step; nothing is computed yet. Loader threads may go on meanwhile."""
+        """Record a step, which computes nothing yet. Loader threads may keep running."""
         torch.cuda.synchronize()
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph, stream=self.stream, capture_error_mode="thread_local"):
             self.model.step()
-        self.losses, self.visuals = dict(self.model.losses), dict(self.model.visuals)
+
+        # Detached: a reference to the autograd graph would keep its buffers for later steps.
+        self.static_losses = dict(self.model.losses)
+        self.static_visuals = {
+            name: image.detach()
+            for name, image in self.model.tensors(self.model.visual_sources).items()
+        }
+        self.model.set_tensors(self.static_visuals)

@@ -1,4 +1,7 @@
-"""*How* a model's step runs on this machine. Which model it is, the executor does not know."""
+"""How a model's steps run on this machine: device, precision, layout, compilation, processes.
+
+The executor knows no method; `models` know no device.
+"""
 
 import importlib.util
 import math
@@ -11,194 +14,225 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from checkpoint.weights import EMA_SUFFIX
 from distributed.context import get_world
-from distributed.gradients import Reducer, flat_view
+from distributed.gradients import GradientAllReduce, flat_view
 from distributed.sync_batch_norm import synchronize_batch_norm
 from engine.compile import compile_network
 from engine.cuda_graph import CapturedStep
-from engine.device import device_name, precision_name, select_device, select_precision
+from engine.device import device_name, select_device
 from engine.nonfinite import NonFiniteGuard
+from engine.precision import precision_name, select_precision
 from engine.tiling import tile_network
 from engine.winograd import use_winograd
-from models.ema import EMA_SUFFIX
+from models.base_model import BaseModel
+
+# Each network is compiled for fixed and trainable weights, in training and evaluation mode.
+COMPILE_CACHE_SIZE = 64
 
 
 class StepExecutor:
-    """Runs the steps of a model as fast as the device and the options allow, and says how.
+    """Run the steps of a model as fast as the device and the options allow.
 
-    The model stays as it is: its equations run under autocast, on channels-last tensors, through
-    compiled networks, and, on a GPU, as one captured graph. All of that is set up here.
+    The equations of the model stay as they are: they run under autocast, on channels-last tensors,
+    through compiled networks and, on a GPU, as one captured graph. The constructor sets all of
+    this up and prints what it chose.
     """
 
-    def __init__(self, model, opt: Namespace):
-        self.model, self.world = model, get_world()
+    def __init__(self, model: BaseModel, opt: Namespace):
+        self.model = model
+        self.world = get_world()
         self.device = select_device(opt.gpu_ids, "gpu_ids" in opt.typed, self.world)
+        self.is_cuda = self.device.type == "cuda"
+        self.description = ["channels-last"]
+
+        # Precision and memory layout
         precision = select_precision(opt.precision, self.device, opt.bit_depth)
-        self.how = ["channels-last"]
         if precision == "bf16":
-            model.precision = partial(torch.autocast, self.device.type, dtype=torch.bfloat16)
+            model.autocast = partial(torch.autocast, self.device.type, dtype=torch.bfloat16)
         model.to(self.device, memory_format=torch.channels_last)
-        on_gpu = self.device.type == "cuda"
-        if on_gpu:
-            self._prepare_gpu(opt.isTrain and opt.deterministic, exact=opt.bit_depth > 8)
+
+        # Kernels
+        if self.is_cuda:
+            needs_fp32 = opt.bit_depth > 8
+            self._configure_gpu(opt.isTrain and opt.deterministic, needs_fp32)
         else:
-            self._prepare_cpu()
+            self._configure_cpu()
         if not opt.isTrain and opt.tile:
             self._tile(opt.tile, opt.overlap)
-        elif opt.compile == "on" or (opt.compile == "auto" and on_gpu and _has_compiler()):
+        elif opt.compile == "on" or (opt.compile == "auto" and self.is_cuda and _has_triton()):
             self._compile()
-        self.loss_weight, self.reducers = 1.0, []
+
+        # Other processes
+        self.loss_weight = 1.0  # this rank's share of the current global batch
         if self.world.is_distributed and opt.isTrain:
-            self._join(opt)
-        # After the hooks that sum the gradients.
+            self._synchronize_ranks(opt)
+
         self.guard = NonFiniteGuard(model.optimizers, self.device, model.networks.values())
-        self.check_every_step = not on_gpu  # there is no queue of work to wait for
+        self.check_every_step = not self.is_cuda  # on a GPU, checking would synchronize
         self.run_step: Callable[[], None] = model.optimize_parameters
-        if on_gpu and model.training and opt.capture != "off":
+        if self.is_cuda and model.is_train and opt.capture != "off":
             self._capture(opt.capture == "on")
-        self.how.insert(0, precision_name(precision, self.device))
-        missing = ", no GPU here" if opt.gpu_ids and not on_gpu else ""
-        print(f"computing on {device_name(self.device)} ({', '.join(self.how)}{missing})")
+
+        self.description.insert(0, precision_name(precision, self.device))
+        missing = ", no GPU here" if opt.gpu_ids and not self.is_cuda else ""
+        print(f"computing on {device_name(self.device)} ({', '.join(self.description)}{missing})")
+
+    # --- steps --------------------------------------------------------------------------------
 
     def step(self, batch: dict, loss_weight: float = 1.0) -> None:
-        """One training step on ``batch``, which is ``share`` of what all processes have now."""
+        """Take one training step on ``batch``, ``loss_weight`` of the global batch of all ranks."""
         self.loss_weight = loss_weight
         if self.world.is_distributed:
             self.model.loss_weight.fill_(loss_weight)
             self.model.is_padding_step = loss_weight == 0
-        self.model.set_input(self._placed(batch))
+
+        self.model.set_input(self._to_device(batch))
         self.guard.begin_step()
         self.run_step()
 
     def test(self, batch: dict) -> dict[str, Tensor]:
-        """The images that the model makes of ``batch``, (N, C, H, W) by label."""
+        """Return the images that the model computes from ``batch``, (N, C, H, W) by name."""
         with torch.inference_mode():
-            self.model.set_input(self._placed(batch))
+            self.model.set_input(self._to_device(batch))
             self.model.test()
         return self.model.get_current_visuals()
 
     def preview(self, batches: Iterable[dict]) -> list[dict[str, Tensor]]:
-        """`test` on every batch, in the middle of a training, of which nothing changes by it."""
+        """`test` on every batch in the middle of a training, which it does not change."""
         self.model.eval()
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            samples = [self._beside_averages(batch) for batch in batches]
+        with torch.random.fork_rng(devices=[self.device] if self.is_cuda else []):
+            samples = [self._test_with_ema(batch) for batch in batches]
         self.model.train()
         return samples
 
-    def _beside_averages(self, batch: dict) -> dict[str, Tensor]:
-        """`test`, and after every translation what the averaged generators make of it."""
+    def _test_with_ema(self, batch: dict) -> dict[str, Tensor]:
+        """`test`; after every translation comes that of the averaged generators, if there are."""
         visuals = self.test(batch)
         if not self.model.ema_networks:
             return visuals
+
         with self.model.use_ema():
-            averaged = self.test(batch)
-        both: dict[str, Tensor] = {}
-        for label, image in visuals.items():
-            both[label] = image
-            if label in self.model.translations():
-                both[label + EMA_SUFFIX] = averaged[label]
-        return both
+            ema_visuals = self.test(batch)
+        combined: dict[str, Tensor] = {}
+        for name, image in visuals.items():
+            combined[name] = image
+            if name in self.model.translations():
+                combined[name + EMA_SUFFIX] = ema_visuals[name]
+        return combined
+
+    def _to_device(self, batch: dict) -> dict:
+        """Copy images to the device, channels-last; from pinned memory without waiting."""
+        return {
+            name: value.to(self.device, non_blocking=True, memory_format=torch.channels_last)
+            if isinstance(value, Tensor)
+            else value
+            for name, value in batch.items()
+        }
 
     def synchronize(self) -> None:
-        """Wait until the device has done all it was given."""
-        if self.device.type == "cuda":
+        """Wait until the device has finished all work."""
+        if self.is_cuda:
             torch.cuda.synchronize(self.device)
 
     def losses(self) -> dict[str, float]:
-        """The losses of the last step, the mean over all images. Waits for everybody."""
-        own = self.model.get_current_losses()
-        means = self.world.all_reduce_sum([self.loss_weight * value for value in own.values()])
-        return dict(zip(own, means, strict=True))
+        """Return the losses of the last step, averaged over all ranks. Synchronizes."""
+        local = self.model.get_current_losses()
+        means = self.world.all_reduce_sum([self.loss_weight * value for value in local.values()])
+        return dict(zip(local, means, strict=True))
 
     def problem(self) -> str | None:
-        """What is not finite, if updates were left out since the last time somebody asked."""
-        if not (optimizers := self.guard.new_skipped_updates()):
+        """Say what is not finite, if updates were skipped since the last call. Synchronizes."""
+        optimizers = self.guard.new_skipped_updates()
+        if not optimizers:
             return None
         losses = self.losses()
         bad = [f"{name} is {value}" for name, value in losses.items() if not math.isfinite(value)]
         return ", ".join(bad) or f"a gradient of {' and '.join(optimizers)} is not finite"
 
-    def _placed(self, batch: dict) -> dict:
-        """Images on the device, channels-last; from pinned memory the copy does not wait."""
-        how = {"non_blocking": True, "memory_format": torch.channels_last}
-        return {
-            name: value.to(self.device, **how) if isinstance(value, Tensor) else value
-            for name, value in batch.items()
-        }
+    # --- set-up -------------------------------------------------------------------------------
 
-    def _prepare_cpu(self) -> None:
+    def _configure_cpu(self) -> None:
         for net in (*self.model.networks.values(), *self.model.ema_networks.values()):
             use_winograd(net)
         self._configure_optimizers(fused=True)
 
-    def _prepare_gpu(self, deterministic: bool, exact: bool) -> None:
+    def _configure_gpu(self, deterministic: bool, needs_fp32: bool) -> None:
         torch.cuda.set_device(self.device)
-        if exact:  # TF32, which PyTorch takes for fp32 in convolutions, has 11 bits of digits
+        if needs_fp32:  # TF32, PyTorch's default in convolutions, has a mantissa of 10 bits
             torch.backends.cudnn.allow_tf32 = False
         if deterministic:
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # required by cuBLAS
             torch.use_deterministic_algorithms(True)
-            self.how.append("deterministic kernels only, which are slower")
-        # ImageSizes are fixed: let it choose once, by timing, which differs from start to start.
+            self.description.append("deterministic kernels only, which are slower")
+        # Shapes are fixed: time the algorithms once. The choice can differ from start to start.
         torch.backends.cudnn.benchmark = not deterministic
+
         self._configure_optimizers(fused=True, capturable=True)
         for optimizer in self.model.optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] = torch.tensor(float(group["lr"]), device=self.device)
 
-    def _configure_optimizers(self, **how) -> None:
+    def _configure_optimizers(self, **settings) -> None:
         for optimizer in self.model.optimizers.values():
             for group in optimizer.param_groups:
-                group.update(how)
-
-    def _capture(self, forced: bool) -> None:
-        if self.world.is_distributed and not forced:
-            self.how.append("steps not captured: under torchrun only by --capture on")
-            return
-        self.run_step = CapturedStep(self.model)
-        self.how.append("steps captured as long as all images have one size")
-
-    def _join(self, opt: Namespace) -> None:
-        """Begin with the networks of the first process; from now on all learn the same."""
-        rank, size = self.world.rank, self.world.size
-        networks = self.model.networks.values()
-        for net in (*networks, *self.model.ema_networks.values()):
-            for value in net.state_dict().values():
-                dist.broadcast(flat_view(value), src=0)
-        self.reducers = [Reducer(optimizer) for optimizer in self.model.optimizers.values()]
-        loss_weight = self.model.loss_weight = torch.ones((), device=self.device)
-        if rank > 0:
-            for name, pool in self.model.pools.items():
-                pool.random.seed(f"{opt.seed} {name} {rank}")
-        if size > 1:
-            batches = f"batch size {opt.batch_size} each, {size * opt.batch_size} in all"
-            self.how.append(f"{size} processes, {batches}")
-        if size > 1 and sum(synchronize_batch_norm(net, loss_weight) for net in networks):
-            self.how.append("batch norm synchronized over all of them")
+                group.update(settings)
 
     def _tile(self, tile: int, overlap: int) -> None:
         for net in self.model.networks.values():
             tile_network(net, tile, overlap)
-        self.how.append(f"in tiles of {tile}×{tile}, not compiled")
+        self.description.append(f"in tiles of {tile}×{tile}, not compiled")
 
     def _compile(self) -> None:
         if self.model.needs_double_backward:
-            self.how.append("not compiled: the gradient penalty differentiates twice")
+            self.description.append("not compiled: the gradient penalty differentiates twice")
             return
         if self.world.size > 1 and _has_batch_norm(self.model):
-            self.how.append("not compiled: synchronized batch norm talks to other processes")
+            self.description.append("not compiled: batch norm is synchronized between processes")
             return
-        torch._dynamo.config.cache_size_limit = 64  # each network: frozen or not, training or not
+
+        torch._dynamo.config.cache_size_limit = COMPILE_CACHE_SIZE
         for net in self.model.networks.values():
             compile_network(net)
-        self.how.append("compiled")
+        self.description.append("compiled")
+
+    def _synchronize_ranks(self, opt: Namespace) -> None:
+        """Copy the networks of rank 0 to all ranks; from now on gradients are all-reduced."""
+        model, world = self.model, self.world
+        for net in (*model.networks.values(), *model.ema_networks.values()):
+            for value in net.state_dict().values():
+                dist.broadcast(flat_view(value), src=0)
+        model.gradient_sync = {
+            name: GradientAllReduce(optimizer) for name, optimizer in model.optimizers.items()
+        }
+        model.loss_weight = torch.ones((), device=self.device)
+
+        if not world.is_main:
+            for name, pool in model.pools.items():
+                pool.random.seed(f"{opt.seed} {name} {world.rank}")
+
+        if world.size > 1:
+            total = world.size * opt.batch_size
+            batches = f"batch size {opt.batch_size} each, {total} in all"
+            self.description.append(f"{world.size} processes, {batches}")
+            if _has_batch_norm(model):
+                for net in model.networks.values():
+                    synchronize_batch_norm(net, model.loss_weight)
+                self.description.append("batch norm synchronized over all of them")
+
+    def _capture(self, forced: bool) -> None:
+        if self.world.is_distributed and not forced:
+            self.description.append("steps not captured: under torchrun only with --capture on")
+            return
+        self.run_step = CapturedStep(self.model)
+        self.description.append("steps captured as a CUDA graph while all images have one size")
 
 
-def _has_batch_norm(model) -> bool:
-    modules = (layer for net in model.networks.values() for layer in net.modules())
-    return any(isinstance(layer, torch.nn.BatchNorm2d) for layer in modules)
+def _has_batch_norm(model: BaseModel) -> bool:
+    layers = (layer for net in model.networks.values() for layer in net.modules())
+    return any(isinstance(layer, torch.nn.BatchNorm2d) for layer in layers)
 
 
-def _has_compiler() -> bool:
-    """Compiling for a GPU takes triton."""
+def _has_triton() -> bool:
+    """Whether the compiler's GPU backend is installed."""
     return importlib.util.find_spec("triton") is not None

@@ -1,4 +1,8 @@
-"""Networks and objectives: *what* is computed. How it runs is `engine.executor`'s business."""
+"""Methods and networks: what is computed, independent of device, precision and process count.
+
+Start with `models.cycle_gan_model`, then `models.base_model`; layers are in `models.networks`.
+May import ``checkpoint``, ``distributed`` and ``util``. `engine.executor` runs the steps.
+"""
 
 from argparse import Namespace
 from pkgutil import resolve_name
@@ -9,22 +13,25 @@ from models.base_model import BaseModel
 from models.networks.resnet import checkpoint_blocks
 
 
-def _in(where: str) -> type[BaseModel]:
-    """The class at ``file:class`` in this folder."""
-    return resolve_name(f"{__name__}.{where}")
+def _model(location: str) -> type[BaseModel]:
+    """The class at ``module:class`` in this package."""
+    return resolve_name(f"{__name__}.{location}")
 
 
 MODELS = {
-    "cycle_gan": _in("cycle_gan_model:CycleGANModel"),
-    "pix2pix": _in("pix2pix_model:Pix2PixModel"),
-    "colorization": _in("colorization_model:ColorizationModel"),
-    "template": _in("template_model:TemplateModel"),
-    "test": _in("test_model:TestModel"),
+    "cycle_gan": _model("cycle_gan_model:CycleGANModel"),
+    "pix2pix": _model("pix2pix_model:Pix2PixModel"),
+    "colorization": _model("colorization_model:ColorizationModel"),
+    "template": _model("template_model:TemplateModel"),
+    "test": _model("test_model:TestModel"),
 }
 
 
 def create_model(opt: Namespace) -> BaseModel:
-    """The model that ``opt.model`` names, on the CPU, its fresh weights draw_image from ``opt.seed``."""
+    """Create the model named ``opt.model`` on the CPU, with weights initialized from ``opt.seed``.
+
+    Training options must be complete, as `options.TrainOptions` returns them.
+    """
     torch.manual_seed(opt.seed)
     model = MODELS[opt.model](opt)
     if opt.isTrain and opt.grad_checkpoint:

@@ -1,120 +1,134 @@
-"""A memory of past fakes for the discriminators (Shrivastava et al., 2017, 2.3)."""
+"""A history of generated images for the discriminators (Shrivastava et al., 2017, section 2.3)."""
 
 import random
 
 import torch
 from torch import Tensor
 
+SWAP_PROBABILITY = 0.5
+
 
 class ImagePool:
-    """Up to ``size`` past fakes; `query` mixes them with the newest ones.
+    """A buffer of up to ``size`` past fakes; `query` mixes them with the newest ones.
 
-    While the pool is not full every new image is stored and returned. Then, with probability ½,
-    it takes the place of a random stored one, which is returned; otherwise it is returned itself
-    and forgotten. Size 0 returns every image as it is.
+    While the pool is not full, every new image is stored and returned. Then, with probability ½,
+    a new image replaces a random stored one, which is returned; otherwise the new image is returned
+    and not stored. Size 0 returns all images unchanged.
 
-    *What* happens is draw_image by `get_params` on the host; `query` only applies it, with the same few tensor
-    operations whatever was draw_image. So it can be replayed as part of a captured CUDA graph.
+    `plan` draws the random decisions on the host; `query` applies them with tensor operations that
+    do not depend on the decisions, so that it can be part of a captured CUDA graph.
     """
 
     def __init__(self, size: int, seed: str = ""):
         self.size = size
-        self.count = 0  # how many images are stored
+        self.count = 0  # images stored
         self.random = random.Random(seed)
-        # (size + 1, C, H, W), the last row is a waste bin; where sizes differ a list of (C, H, W)
+        # (size + 1, C, H, W), the last row is scratch; a list of (C, H, W) if shapes differ
         self.stored: Tensor | list[Tensor] | None = None
-        self.plans: dict[int, Tensor] = {}  # by N: (4, N), see plan
+        self.plans: dict[int, Tensor] = {}  # batch size N → plan (4, N), see `plan`
 
     def plan(self, n: int, device: torch.device | str = "cpu") -> None:
         """Decide what happens to the next ``n`` images, one after the other.
 
-        The plan has four rows, a column per image: the row of the store concerned; whether the
-        image returned comes from there (1) or from the batch (0); which image of the batch
-        that is, or would be; which one is written into that row.
+        The plan has a column for each image and four rows: the row of the store it uses; whether
+        the returned image comes from the store (1) or from the batch (0); the index within the
+        batch of the image to return in the latter case; the index of the image to write there.
         """
         if self.size == 0:
             return
-        row, old, source = [], [], []
-        written: dict[int, int] = {}  # row of the store → image of this batch that went there
+
+        rows: list[int] = []
+        from_store: list[bool] = []
+        sources: list[int] = []
+        written: dict[int, int] = {}  # row of the store → image of this batch written there
         for i in range(n):
-            slot, is_swap = self._slot()
-            row.append(slot)
-            old.append(is_swap and slot not in written)
-            source.append(written.get(slot, i) if is_swap else i)
-            written[slot] = i
-        self._follow([row, old, source, [written[slot] for slot in row]], device)
+            row, is_swap = self._draw_row()
+            rows.append(row)
+            from_store.append(is_swap and row not in written)
+            sources.append(written.get(row, i) if is_swap else i)
+            written[row] = i
+
+        self._set_plan([rows, from_store, sources, [written[row] for row in rows]], device)
 
     def plan_passthrough(self, n: int, device: torch.device | str = "cpu") -> None:
-        """The next ``n`` images are returned, none is stored, no random number is draw_image."""
+        """Return the next ``n`` images unchanged; store none and draw no random numbers."""
         if self.size > 0:
             own = list(range(n))
-            self._follow([[self.size] * n, [0] * n, own, own], device)
+            self._set_plan([[self.size] * n, [0] * n, own, own], device)
 
-    def _follow(self, plan: list[list[int]], device: torch.device | str) -> None:
-        rows = torch.tensor(plan)
-        n = rows.shape[1]
+    def _set_plan(self, plan: list[list[int]], device: torch.device | str) -> None:
+        columns = torch.tensor(plan)
+        n = columns.shape[1]
         if n not in self.plans:
-            self.plans[n] = rows.to(device)
+            self.plans[n] = columns.to(device)
         # In place: a captured graph reads the plan at a fixed address.
-        self.plans[n].copy_(rows, non_blocking=True)
+        self.plans[n].copy_(columns, non_blocking=True)
 
     def query(self, fakes: Tensor) -> Tensor:
-        """The discriminator's fakes for the newest ones (N, C, H, W), as `get_params` decided."""
+        """Return the images for the discriminator in place of ``fakes`` (N, C, H, W)."""
         if self.size == 0:
             return fakes
         if self.stored is None:
             self.stored = fakes.new_zeros(self.size + 1, *fakes.shape[1:])
         if isinstance(self.stored, list) or self.stored.shape[1:] != fakes.shape[1:]:
             return self._query_list(fakes)
-        row, old, source, write = self.plans[len(fakes)]
-        returned = torch.where(old.bool().view(-1, 1, 1, 1), self.stored[row], fakes[source])
-        # Numbers that went bad would come back for thousands of steps.
+
+        row, from_store, source, write = self.plans[len(fakes)]
+        is_old = from_store.bool().view(-1, 1, 1, 1)
+        returned = torch.where(is_old, self.stored[row], fakes[source])
+        # A stored NaN would be returned again for thousands of steps.
         self.stored.index_copy_(0, row, fakes[write].nan_to_num(0.0, 1.0, -1.0))
         return returned
 
     def _query_list(self, fakes: Tensor) -> Tensor:
-        """`query` where not all stored images have one size: a list instead.
+        """`query` for images of several shapes, stored as a list.
 
-        Of several new images those are returned themselves whose place holds another size.
+        In a batch of several images, those whose stored counterpart has another shape are returned
+        themselves.
         """
-        self.stored = list(self.stored) if isinstance(self.stored, Tensor) else self.stored
+        stored = list(self.stored)
         returned = []
-        for i, (row, old, source, write) in enumerate(self.plans[len(fakes)].T.tolist()):
-            stored = self.stored[row] if old else fakes[source]
-            fits = len(fakes) == 1 or stored.shape == fakes[i].shape
-            returned.append(stored if fits else fakes[i])
-            self.stored[row] = fakes[write].nan_to_num(0.0, 1.0, -1.0)
+        for i, (row, from_store, source, write) in enumerate(self.plans[len(fakes)].T.tolist()):
+            image = stored[row] if from_store else fakes[source]
+            fits = len(fakes) == 1 or image.shape == fakes[i].shape
+            returned.append(image if fits else fakes[i])
+            stored[row] = fakes[write].nan_to_num(0.0, 1.0, -1.0)
+
+        self.stored = stored
         return torch.stack(returned)
 
     def state_dict(self) -> dict:
-        """What `load_state_dict` needs to go on exactly here."""
-        kept = None if self.stored is None else self.stored[: self.count]
-        if isinstance(kept, Tensor):
-            kept = kept.clone()
-        return {"count": self.count, "stored": kept, "random": self.random.getstate()}
+        """Return the stored images and the state of the random number generator."""
+        stored = None if self.stored is None else self.stored[: self.count]
+        if isinstance(stored, Tensor):
+            stored = stored.clone()
+        return {"count": self.count, "stored": stored, "random": self.random.getstate()}
 
     def load_state_dict(self, state: dict, device: torch.device | str = "cpu") -> None:
-        """Go on where the pool that gave ``state`` was. A smaller one keeps what finds a place."""
+        """Restore what `state_dict` returned. A smaller pool keeps as many images as fit."""
         self.random.setstate(_as_tuples(state["random"]))
-        self.count, self.stored = min(state["count"], self.size), None
-        if isinstance(state["stored"], list):
-            kept = [image.to(device) for image in state["stored"][: self.count]]
-            self.stored = kept + [torch.empty(0)] * (self.size + 1 - self.count)
-        elif state["stored"] is not None and self.size > 0:
-            kept = state["stored"][: self.count].to(device)
-            self.stored = kept.new_zeros(self.size + 1, *kept.shape[1:])
-            self.stored[: self.count] = kept
+        self.count = min(state["count"], self.size)
+        self.stored = None
 
-    def _slot(self) -> tuple[int, bool]:
-        """Where the next image goes, and whether it pushes out the one that is there."""
+        stored = state["stored"]
+        if isinstance(stored, list):
+            images = [image.to(device) for image in stored[: self.count]]
+            self.stored = images + [torch.empty(0)] * (self.size + 1 - self.count)
+        elif stored is not None and self.size > 0:
+            images = stored[: self.count].to(device)
+            self.stored = images.new_zeros(self.size + 1, *images.shape[1:])
+            self.stored[: self.count] = images
+
+    def _draw_row(self) -> tuple[int, bool]:
+        """Draw the row for the next image, and whether it replaces a stored one."""
         if self.count < self.size:
             self.count += 1
             return self.count - 1, False
-        if self.random.random() < 0.5:
+        if self.random.random() < SWAP_PROBABILITY:
             return self.random.randrange(self.size), True
         return self.size, False
 
 
 def _as_tuples(state):
-    """The state of `random.Random`, which files may give back as lists."""
+    """The state of `random.Random`, which files may return with lists for tuples."""
     return tuple(map(_as_tuples, state)) if isinstance(state, (list, tuple)) else state

@@ -1,4 +1,4 @@
-"""The terms of the objectives: means, in full precision, over raw scores and images."""
+"""Loss terms: means over raw scores or images, computed in float32 or float64."""
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,7 @@ from util.precision import full_precision
 
 
 def lsgan(scores: Tensor, real: bool) -> Tensor:
-    """Mean squared distance of the scores to 1 (real) or 0 (fake) (Mao et al., 2017, eq. 9)."""
+    """Mean squared error of the scores against 1 (real) or 0 (fake) (Mao et al., 2017, eq. 9)."""
     scores = full_precision(scores)
     return F.mse_loss(scores, torch.full_like(scores, float(real)))
 
@@ -16,13 +16,13 @@ def lsgan(scores: Tensor, real: bool) -> Tensor:
 def vanilla(scores: Tensor, real: bool) -> Tensor:
     """Cross entropy of the scores as logits (Goodfellow et al., 2014, eq. 1, non-saturating)."""
     scores = full_precision(scores)
-    # A float32 target makes PyTorch report float32 even for float64 scores, as references do.
+    # With a float32 target PyTorch returns float32 for float64 scores too; the references do so.
     target = torch.full_like(scores, float(real), dtype=torch.float32)
     return F.binary_cross_entropy_with_logits(scores, target)
 
 
 def wgangp(scores: Tensor, real: bool) -> Tensor:
-    """The critic's estimate, to be used with `gradient_penalty` (Gulrajani et al., 2017, eq. 3)."""
+    """Critic loss, to be combined with `gradient_penalty` (Gulrajani et al., 2017, eq. 3)."""
     mean = full_precision(scores).mean()
     return -mean if real else mean
 
@@ -30,14 +30,33 @@ def wgangp(scores: Tensor, real: bool) -> Tensor:
 GAN_LOSSES = {"lsgan": lsgan, "vanilla": vanilla, "wgangp": wgangp}
 
 
+class GANLoss(nn.Module):
+    """The adversarial loss named ``gan_mode``, a key of `GAN_LOSSES`. Raises KeyError for others.
+
+    Takes raw scores (no sigmoid) of any shape and whether the target is "real"; returns a scalar.
+    """
+
+    def __init__(self, gan_mode: str):
+        super().__init__()
+        self.loss = GAN_LOSSES[gan_mode]
+
+    def forward(self, prediction: Tensor, target_is_real: bool) -> Tensor:
+        return self.loss(prediction, target_is_real)
+
+
 def l1(output: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference of two images in [-1, 1]."""
+    """Mean absolute error between images in [-1, 1]."""
     return F.l1_loss(full_precision(output), full_precision(target))
 
 
 def gradient_penalty(netD: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    """E[(‖∇D(x)‖₂ − 1)²] at random points x between real and fake (Gulrajani 2017, eq. 3)."""
-    share = torch.rand(real.shape[0], 1, 1, 1, device=real.device, dtype=real.dtype)
-    between = (share * real + (1 - share) * fake).requires_grad_()
-    (slope,) = torch.autograd.grad(netD(between).sum(), between, create_graph=True)
-    return (full_precision(slope).flatten(1).norm(dim=1) - 1).square().mean()
+    """E[(‖∇D(x)‖₂ − 1)²] at random points x between real and fake (Gulrajani et al., 2017, eq. 3).
+
+    ``real`` and ``fake`` are (N, C, H, W); the norm is taken over each image.
+    """
+    alpha = torch.rand(real.shape[0], 1, 1, 1, device=real.device, dtype=real.dtype)
+    mixed = (alpha * real + (1 - alpha) * fake).requires_grad_()
+
+    (gradient,) = torch.autograd.grad(netD(mixed).sum(), mixed, create_graph=True)
+    norms = full_precision(gradient).flatten(1).norm(dim=1)
+    return (norms - 1).square().mean()

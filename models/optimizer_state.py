@@ -1,27 +1,28 @@
-"""What an optimizer remembers, by the names of the weights."""
+"""The state of an optimizer by parameter name, independent of the order of parameters."""
 
 import torch
 from torch import Tensor
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer, weights: dict[str, Tensor]) -> dict:
-    """The memory of ``optimizer`` about each of ``weights``; its settings are not part of it."""
-    known = optimizer.state
-    return {name: dict(known[weight]) for name, weight in weights.items() if weight in known}
+    """Return the optimizer's state for each of ``weights`` by name, without its settings."""
+    state = optimizer.state
+    return {name: dict(state[weight]) for name, weight in weights.items() if weight in state}
 
 
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, weights: dict[str, Tensor], state: dict
 ) -> None:
-    """Go on where `optimizer_state` was asked.
+    """Restore what `optimizer_state` returned.
 
-    Moments get the memory layout of their weights: fused Adam takes it for granted.
+    Moments get the memory layout of their weights, as fused Adam requires.
     """
-    on_device = any(group.get("fused") for group in optimizer.param_groups)
+    is_fused = any(group.get("fused") for group in optimizer.param_groups)
+
     for name, weight in weights.items():
-        for kind, value in state.get(name, {}).items():
-            if kind == "step":
-                mine = value.to(weight.device) if on_device else value.clone()
+        for key, value in state.get(name, {}).items():
+            if key == "step":
+                restored = value.to(weight.device) if is_fused else value.clone()
             else:
-                mine = torch.empty_like(weight, requires_grad=False).copy_(value)
-            optimizer.state[weight][kind] = mine
+                restored = torch.empty_like(weight, requires_grad=False).copy_(value)
+            optimizer.state[weight][key] = restored

@@ -1,7 +1,7 @@
-"""Learning rates as pure functions of the epoch: the share of ``--lr`` at which epoch 1, 2, … runs.
+"""Learning-rate policies: pure functions of the epoch that return a factor for ``--lr``.
 
-Every policy starts at 1 (linear without ``--n_epochs`` is on its way down from there), never rises
-and stays above 0 up to the last epoch.
+Epochs count from 1. Every policy starts at 1 (linear: below 1 without ``--n_epochs``), never
+increases and stays above 0 up to the last epoch.
 """
 
 import math
@@ -13,7 +13,7 @@ from util.errors import UserError
 
 @dataclass(frozen=True)
 class EpochPlan:
-    """How long a run is: epochs at the full rate, epochs of decay, epochs between two steps."""
+    """Length of a run: epochs at the full rate, epochs of decay, epochs between two steps."""
 
     n_epochs: int
     n_epochs_decay: int
@@ -26,22 +26,22 @@ class EpochPlan:
 
 
 def linear(epoch: int, plan: EpochPlan) -> float:
-    """1 for ``n_epochs``, then down a straight line that would reach 0 after the last epoch."""
+    """1 for ``n_epochs``, then linear decay that would reach 0 after the last epoch."""
     return 1 - max(0, epoch - plan.n_epochs) / (plan.n_epochs_decay + 1)
 
 
 def step(epoch: int, plan: EpochPlan) -> float:
-    """A tenth of it after every ``lr_decay_iters`` epochs."""
+    """Multiplied by 0.1 after every ``lr_decay_iters`` epochs."""
     return 0.1 ** ((epoch - 1) // plan.lr_decay_iters)
 
 
 def cosine(epoch: int, plan: EpochPlan) -> float:
-    """Half a cosine over the whole run, 0 after the last epoch (Loshchilov 2017, eq. 5)."""
+    """Cosine annealing over the run, 0 after the last epoch (Loshchilov & Hutter 2017, eq. 5)."""
     return (1 + math.cos(math.pi * min(1, (epoch - 1) / max(1, plan.last)))) / 2
 
 
 def plateau(epoch: int, plan: EpochPlan) -> float:
-    """Refused: it needs a number that says how good the images are, and GAN losses do not."""
+    """Raise `UserError`: GAN losses do not measure image quality, so there is no metric to use."""
     raise UserError(
         "--lr_policy plateau: no metric is measured during training that it could follow "
         "(GAN losses do not fall as images get better); use linear, step or cosine"

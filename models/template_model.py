@@ -1,7 +1,7 @@
-"""A model to start from: copy it, change the equations, add a line to ``models/__init__.py``.
+"""A starting point for a new model: copy, change the equations, register in models/__init__.py.
 
-It learns B from A by regression: one generator, one loss. Saving, resuming, pages, precision and
-capture come with `BaseModel`.
+It learns B from A by regression: one generator, one loss. Saving, resuming, pages, mixed precision
+and CUDA graph capture come with `BaseModel`.
 """
 
 from argparse import Namespace
@@ -17,30 +17,32 @@ from util.flags import Flag, float_range
 class TemplateModel(BaseModel):
     """Generator G: A → B, trained on pairs."""
 
-    # Flags of its own, and other defaults for those of all: both appear in --help.
+    # The model's own flags, and other defaults for flags that all models share: see --help.
     flags = {"lambda_regression": Flag(1.0, float_range(0), "weight of the regression loss")}
     defaults = {"dataset_mode": "aligned"}
     dataset_modes = ("aligned", "unaligned")
-    # Which of the images it makes comes from which input: for file names and pages.
-    sources = {"real_A": "real_A", "fake_B": "real_A", "real_B": "real_B"}
+    # The images to display, each with the input it is computed from.
+    visual_sources = {"real_A": "real_A", "fake_B": "real_A", "real_B": "real_B"}
 
     def __init__(self, opt: Namespace):
         super().__init__(opt)
-        layers = (opt.norm, not opt.no_dropout, opt.init_type, opt.init_gain)
-        self.networks["G"] = define_G(opt.input_nc, opt.output_nc, opt.ngf, opt.netG, *layers)
-        if self.training:
-            self.weight = opt.lambda_regression
+        G_options = (opt.ngf, opt.netG, opt.norm, not opt.no_dropout, opt.init_type, opt.init_gain)
+        self.netG = define_G(opt.input_nc, opt.output_nc, *G_options)  # saved as network "G"
+        if self.is_train:
+            self.lambda_regression = opt.lambda_regression
             self.add_optimizer("G", ["G"], opt.lr, opt.beta1)
 
-    def forward(self) -> None:
-        fake_B = self.networks["G"](self.inputs["real_A"])
-        self.visuals = {**self.inputs, "fake_B": fake_B}
-
-    def regression_loss(self) -> Tensor:
-        """λ · |G(A) − B|."""
-        self.forward()
-        self.losses["G"] = self.weight * l1(self.visuals["fake_B"], self.inputs["real_B"])
-        return self.losses["G"]
-
     def step(self) -> None:
-        self.update("G", self.regression_loss)
+        """Update the generator."""
+        self.update("G", self.loss_G)
+
+    def forward(self) -> None:
+        """Translate A."""
+        self.fake_B = self.netG(self.real_A)
+
+    def loss_G(self) -> Tensor:
+        """Regression loss; a further term is one more line."""
+        self.forward()
+        return self.total(
+            loss_G=self.lambda_regression * l1(self.fake_B, self.real_B),  # λ |G(A) − B|₁
+        )

@@ -1,57 +1,62 @@
 """One generator, one direction: what ``test.py`` needs to translate a folder of images."""
 
 from argparse import Namespace
-from pathlib import Path
 
-from checkpoint import weights as checkpoint
+from checkpoint.networks import load_networks
+from checkpoint.weights import weights_path
 from models.base_model import BaseModel
 from models.networks import define_G
 from util.flags import Flag
 
 
 class TestModel(BaseModel):
-    """Any trained generator: ``real`` → ``fake``."""
+    """A trained generator of any model: ``real`` → ``fake``."""
 
-    __test__ = False  # for pytest: the name is the field's, this is no test
+    __test__ = False  # pytest: not a test class
     flags = {
-        "model_suffix": Flag("", str, "load <epoch>_net_G<suffix>.pth, as in --model_suffix _A"),
+        "model_suffix": Flag("", str, "load <epoch>_net_G<suffix>.pth, for example _A"),
     }
     defaults = {"dataset_mode": "single"}
     dataset_modes = ("single",)
-    sources = {"real": "real", "fake": "real"}
+    input_names = ("real",)
+    visual_sources = {"real": "real", "fake": "real"}
     trainable = False
 
     def __init__(self, opt: Namespace):
         super().__init__(opt)
-        # G_A goes the way that was trained as A → B, whatever the folders were called.
-        self.backward = opt.backward
+        self.uses_G_B = opt.backward  # translate B → A with the second of two generators
         self.suffix = opt.model_suffix
         channels = (opt.input_nc, opt.output_nc)
-        layers = (opt.norm, not opt.no_dropout, opt.init_type, opt.init_gain)
-        self.networks["G"] = define_G(
-            *(reversed(channels) if self.backward else channels), opt.ngf, opt.netG, *layers
-        )
+        if self.uses_G_B:
+            channels = channels[::-1]
+
+        G_options = (opt.ngf, opt.netG, opt.norm, not opt.no_dropout, opt.init_type, opt.init_gain)
+        self.netG = define_G(*channels, *G_options)
 
     def set_input(self, batch: dict) -> None:
-        self.inputs = {"real": self.to_device(batch["A"])}
-        self.paths = self.paths_in(batch)
+        """Take the ``A`` of a batch."""
+        self.real = self.to_device(batch["A"])
+        self.paths = self.batch_paths(batch)
 
-    def paths_in(self, batch: dict) -> dict[str, list[str]]:
+    def batch_paths(self, batch: dict) -> dict[str, list[str]]:
+        """Files of a batch by the input they become."""
         return {"real": batch.get("A_paths", [])}
 
     def forward(self) -> None:
-        real = self.inputs["real"]
-        self.visuals = {"real": real, "fake": self.networks["G"](real)}
+        """Translate."""
+        self.fake = self.netG(self.real)
 
-    def weights_file(self, suffix: str | int, name: str) -> Path:
-        """The file asked for by ``--model_suffix``; else G, else the one for the direction."""
+    def load_networks(self, prefix: str | int) -> None:
+        """Load the generator and print from which file."""
+        name = self.generator_name(prefix)
+        load_networks({name: self.netG}, self.save_dir, prefix)
+        print(f"loaded the generator from {weights_path(self.save_dir, prefix, name)}")
+
+    def generator_name(self, prefix: str | int) -> str:
+        """Return the name of the generator's file: of ``--model_suffix``; else G, G_A or G_B."""
         if self.suffix:
-            return super().weights_file(suffix, f"{name}{self.suffix}")
-        candidates = [name, f"{name}_B" if self.backward else f"{name}_A"]
-        files = [super(TestModel, self).weights_file(suffix, each) for each in candidates]
-        return next((file for file in files if file.is_file()), files[-1])
+            return f"G{self.suffix}{self.load_suffix}"
 
-    def load_networks(self, suffix: str | int) -> None:
-        file = self.weights_file(suffix, "G")
-        checkpoint.load_weights(self.networks["G"], file)
-        print(f"loaded the generator from {file}")
+        names = ["G" + self.load_suffix, ("G_B" if self.uses_G_B else "G_A") + self.load_suffix]
+        existing = (n for n in names if weights_path(self.save_dir, prefix, n).is_file())
+        return next(existing, names[-1])

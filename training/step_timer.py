@@ -1,81 +1,89 @@
-"""Where the time of a run goes."""
+"""Measure the time of a run: steps, waiting for data, displays and saves."""
 
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-NOTICEABLE = 0.25  # share of the time
-DATA = "waits for data; raise --num_threads, or make images smaller on disk"
-DISPLAY = "goes into pages, displays and saves; raise --update_html_freq and --display_freq"
+ADVICE_THRESHOLD = 0.25  # fraction of the time
+DATA_ADVICE = "waiting for data; raise --num_threads, or make images smaller on disk"
+DISPLAY_ADVICE = "spent on pages, displays and saves; raise --update_html_freq and --display_freq"
 
 
 @dataclass
-class Rates:
-    """Seconds per image: in all, and waiting for the data."""
+class StepTimes:
+    """Seconds per image: in total, and waiting for data."""
 
     time: float
     data: float
 
 
 class StepTimer:
-    """Times the steps of a run. What is not a step (pages, saves, displays) is left out.
+    """Time training steps, without pages, saves and displays.
 
-    ``synchronize`` waits until the device has done all it was given; it is called at each reading
-    only, so that the device never runs dry because somebody looks at the clock.
+    ``synchronize`` waits for the device. It is called at each reading only, so that timing does
+    not slow down the device.
     """
 
     def __init__(self, synchronize: Callable[[], None]):
         self.synchronize = synchronize
         self.readings = 0
-        self.complaints: list[str] = []  # not told yet
-        self.made: set[str] = set()
-        self.images = 0
-        self.waited = self.paused = 0.0
-        self.since = time.perf_counter()
+        self.pending_advice: list[str] = []
+        self.given_advice: set[str] = set()
+        self._reset()
 
-    def waits(self, batches: Iterable[dict]) -> Iterator[dict]:
-        """The same batches; the wait for each one is counted as data time."""
+    def _reset(self) -> None:
+        self.images = 0
+        self.data_time = 0.0
+        self.paused_time = 0.0
+        self.start = time.perf_counter()
+
+    def time_data(self, batches: Iterable[dict]) -> Iterator[dict]:
+        """Yield the same batches; count the wait for each as data time."""
         iterator = iter(batches)
         while True:
             start = time.perf_counter()
             batch = next(iterator, None)
-            self.waited += time.perf_counter() - start
+            self.data_time += time.perf_counter() - start
             if batch is None:
                 return
             yield batch
 
     def add(self, images: int) -> None:
-        """That many images have been trained on."""
+        """Count the images of a step."""
         self.images += images
 
-    def read(self) -> Rates:
-        """The rates since the last reading."""
+    def read(self) -> StepTimes:
+        """Return the times per image since the last reading."""
         self.synchronize()
-        now = time.perf_counter()
-        span, images = now - self.since, max(1, self.images)
-        rates = Rates((span - self.paused) / images, self.waited / images)
-        self._judge(span)
-        self.images, self.waited, self.paused, self.since = 0, 0.0, 0.0, now
-        return rates
+        elapsed = time.perf_counter() - self.start
+        images = max(1, self.images)
+        times = StepTimes((elapsed - self.paused_time) / images, self.data_time / images)
+        self._update_advice(elapsed)
+        self._reset()
+        return times
 
     def advice(self) -> str | None:
-        """What slows the run down and which flag helps, once; None where nothing does."""
-        return self.complaints.pop() if self.complaints else None
+        """Return what slows the run down and which flag helps, once; None if nothing does."""
+        return self.pending_advice.pop() if self.pending_advice else None
 
-    def _judge(self, span: float) -> None:
-        """The first reading does not count: workers and compilers start."""
+    def _update_advice(self, elapsed: float) -> None:
+        """The first reading is ignored: it includes the start of workers and compilers."""
         self.readings += 1
-        shares = {DATA: self.waited / span, DISPLAY: self.paused / span}
-        for complaint, share in shares.items():
-            if self.readings > 1 and share > NOTICEABLE and complaint not in self.made:
-                self.made.add(complaint)
-                self.complaints.append(f"{share:.0%} of the time {complaint}")
+        fractions = {
+            DATA_ADVICE: self.data_time / elapsed,
+            DISPLAY_ADVICE: self.paused_time / elapsed,
+        }
+        for advice, fraction in fractions.items():
+            is_new = advice not in self.given_advice
+            if self.readings > 1 and fraction > ADVICE_THRESHOLD and is_new:
+                self.given_advice.add(advice)
+                self.pending_advice.append(f"{fraction:.0%} of the time is {advice}")
 
     @contextlib.contextmanager
     def pause(self) -> Iterator[None]:
-        """What happens inside is not a step."""
+        """Exclude the block from the step time."""
         self.synchronize()
         start = time.perf_counter()
         yield
-        self.paused += time.perf_counter() - start
+        self.paused_time += time.perf_counter() - start

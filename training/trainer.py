@@ -1,8 +1,9 @@
-"""What a training run is made of: `Run`, whose story ``train.py`` tells."""
+"""The parts of a training run: `Trainer`, whose loop is in ``train.py``."""
 
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from itertools import chain
@@ -28,56 +29,72 @@ from util.files import remove_leftovers
 from util.progress import Length
 from util.signals import StopRequest
 
-MIN_IMAGES_FOR_DIAGNOSTICS = 1000  # images; before, every training looks as if it went wrong
-RANK_SEED_STRIDE = 1_000_003  # between the seeds of two processes
-NUM_SAMPLES = 4  # shown again and again, so that epochs can be compared
+MIN_ITERS_FOR_DIAGNOSTICS = 1000  # images; before, every training looks as if it went wrong
+RANK_SEED_STRIDE = 1_000_003  # between the seeds of two ranks
+NUM_SAMPLES = 4  # fixed images, displayed in every epoch so that epochs can be compared
+MAX_BROKEN_LISTED = 10  # names of unreadable files in the closing line
+
 NETWORKS_ONLY_NOTE = (
-    "note: from the networks alone; optimizers, image pools and random numbers start anew, "
-    "--epoch_count says with which epoch"
+    "note: only the networks are loaded; optimizers, image pools and random numbers start anew, "
+    "and --epoch_count sets the first epoch"
 )
 REPLACED_RUN_NOTE = (
-    "note: {folder} holds the state of a run, which does not go on now. {old} keeps that of the "
-    "longest one before; under the name latest_state.pth it goes on, with --continue_train"
+    "note: this starts over. The state of the longest earlier run in {folder} is kept as {old}; to "
+    "resume that run instead, rename the file to latest_state.pth and type {command}"
 )
 
 
-def locked(opt: Namespace) -> AbstractContextManager:
-    """One job at a time trains a name; of its processes the first one sees to it."""
-    return RunLock(Path(opt.checkpoints_dir) / opt.name) if get_world().is_main else nullcontext()
+def run_lock(opt: Namespace) -> AbstractContextManager:
+    """Lock the folder of the run, so that two jobs cannot train into it; for rank 0 only."""
+    folder = Path(opt.checkpoints_dir) / opt.name
+    return RunLock(folder) if get_world().is_main else nullcontext()
 
 
 class Trainer:
-    """What a run is made of; its methods are the sentences of the story above.
+    """One training run: data, model, executor, saving and reporting.
 
-    Of several processes each has one; the first writes, prints and shows.
+    Use it as a context manager. Under torchrun every rank has one; rank 0 writes and prints.
     """
 
     def __init__(self, opt: Namespace):
-        self.opt, self.world = opt, get_world()
+        self.opt = opt
+        self.world = get_world()
         self.folder = Path(opt.checkpoints_dir) / opt.name
         self.plan = EpochPlan(opt.n_epochs, opt.n_epochs_decay, opt.lr_decay_iters)
+
+        # Where to start
         self.checkpoints = CheckpointManager(self.folder, opt.keep_last, opt.save_minutes)
         state, self.progress = self.checkpoints.resume_state(opt, self.plan.last, self.world)
-        self.announce(state)
+        self._print_start(state)
+
+        # Data
         self.dataset = create_dataset(opt)
         check_image_sizes(opt, self.dataset.side_lengths())
-        self.fixed = list(create_samples(opt, NUM_SAMPLES)) if self.world.is_main else []
+        self.samples = list(create_samples(opt, NUM_SAMPLES)) if self.world.is_main else []
         print(describe(opt))
         print(f"The number of training images = {len(self.dataset)}")
         if self.dataset.cached_bytes:
             print(f"keeping scaled images in memory: {self.dataset.cached_bytes / 1e6:.0f} MB")
+
+        # Model: rank 0 reads the files and sends the weights to the others
         seed_everything(opt.seed)
-        # What files hold the others get from the first one.
         self.model = create_model(opt).setup(opt, load=state is None and self.world.is_main)
         if not self.world.is_main:
             seed_everything(opt.seed + self.world.rank * RANK_SEED_STRIDE)
         self.executor = StepExecutor(self.model, opt)
+
         self.stop = StopRequest(patient=self.world.is_distributed, quiet=not self.world.is_main)
         self.save_is_due = False
-        self.begin(state)
+        self._restore(state)
+        self.timer = StepTimer(self.executor.synchronize)
+        self.visualizer = self._open_logs(state["logs"] if state else None)
+        self.dataset.log = self.log
+        if state is None:
+            self.save([])
+            self.checkpoints.finish()  # reports a full disk now, before hours of training
 
-    def announce(self, state: dict | None) -> None:
-        """Where the run goes on, and what was typed otherwise than before."""
+    def _print_start(self, state: dict | None) -> None:
+        """Print where the run resumes, and which typed options differ from before."""
         at = self.progress
         if self.opt.continue_train:
             where = f"epoch {at.epoch}, iteration {at.iters}"
@@ -87,35 +104,34 @@ class Trainer:
         for note in self.opt.notes:
             print(note)
 
-    def begin(self, state: dict | None) -> None:
-        """Put everything into its place, and write the first files."""
-        at = self.progress
+    def _restore(self, state: dict | None) -> None:
+        """Restore model and random number generators; derive the image count of older runs."""
         if state is not None:
             self.model.load_state_dict(state["model"])
             if state["random"]:
                 set_rng_state(state["random"])
-        if at.total_iters == 0:
-            at.total_iters = (at.epoch - 1) * len(self.dataset)
-        self.watch = StepTimer(self.executor.synchronize)
-        self.visualizer = self.open_files(state["logs"] if state else None)
-        self.dataset.log = self.log
-        if state is None:
-            self.save([])
-            self.checkpoints.finish()  # a disk that is full is known now; and nobody forks meanwhile
+        if self.progress.total_iters == 0:
+            self.progress.total_iters = (self.progress.epoch - 1) * len(self.dataset)
 
-    def open_files(self, sizes: dict[str, int] | None) -> Visualizer | NullVisualizer:
-        """Put the folder of the run in order; the logs go on after so many bytes."""
-        opt, at = self.opt, self.progress
+    def _open_logs(self, log_sizes: dict[str, int] | None) -> Visualizer | NullVisualizer:
+        """Prepare the folder of the run; logs continue after ``log_sizes`` bytes."""
+        opt, progress = self.opt, self.progress
         if not self.world.is_main:
             return NullVisualizer()
+
         remove_leftovers(self.folder)
-        if sizes is None and (old := self.checkpoints.replaces_another_run()):
-            print(REPLACED_RUN_NOTE.format(folder=self.folder, old=old))
+        if log_sizes is None and (old := self.checkpoints.replaces_another_run()):
+            command = resume_command(opt)
+            print(REPLACED_RUN_NOTE.format(folder=self.folder, old=old, command=command))
         save_options(self.folder, public(opt), describe(opt))
         return Visualizer(
-            opt, public(opt), length=Length(self.plan.last, len(self.dataset)),
-            done=at.total_iters, epoch=at.epoch, sizes=sizes,
-        )  # fmt: skip
+            opt,
+            public(opt),
+            length=Length(self.plan.last, len(self.dataset)),
+            done=progress.total_iters,
+            epoch=progress.epoch,
+            sizes=log_sizes,
+        )
 
     def __enter__(self) -> "Trainer":
         self.stop.__enter__()
@@ -125,138 +141,177 @@ class Trainer:
             self.log(f"look at {self.folder / 'web' / 'index.html'}")
         return self
 
-    def __exit__(self, kind, *_) -> None:
+    def __exit__(self, exception_type: type | None, *_) -> None:
         self.dataset.close()
         self.checkpoints.background.wait()
-        self.visualizer.__exit__(kind, *_)
-        self.stop.__exit__(kind, *_)
-        if kind is None:
+        self.visualizer.__exit__(exception_type, *_)
+        self.stop.__exit__(exception_type, *_)
+        if exception_type is None:
             self.checkpoints.finish()
 
+    # --- epochs, batches, steps ---------------------------------------------------------------
+
     def learning_rate(self) -> float:
-        """The rate at which the epoch runs."""
+        """Return the learning rate of the current epoch."""
         return self.opt.lr * LR_POLICIES[self.opt.lr_policy](self.progress.epoch, self.plan)
 
-    def epochs(self):
-        """The epochs that are left, one after the other, each made ready."""
+    def epochs(self) -> Iterator[int]:
+        """Yield the remaining epochs, each with its learning rate set and its data shuffled."""
         while self.progress.epoch <= self.plan.last:
-            self.epoch_started = time.monotonic()
+            self.epoch_start = time.monotonic()
             self.model.set_learning_rate(self.learning_rate())
             self.dataset.set_epoch(self.progress.epoch, start=self.progress.iters)
             yield self.progress.epoch
 
-    def batches(self):
-        """The batches that are left of the epoch; the time spent waiting for them is noted."""
-        return self.watch.waits(self.dataset)
+    def batches(self) -> Iterator[dict]:
+        """Yield the remaining batches of the epoch, and time the wait for each."""
+        return self.timer.time_data(self.dataset)
 
     def step(self, batch: dict) -> None:
-        left = len(self.dataset) - self.progress.iters
-        images = min(left, self.opt.batch_size * self.world.size)
-        own = split_evenly(images, self.world.size)[self.world.rank]
-        self.executor.step(batch, loss_weight=own / images)
+        """Take one training step, and count its images."""
+        remaining = len(self.dataset) - self.progress.iters
+        images = min(remaining, self.opt.batch_size * self.world.size)
+        own_images = split_evenly(images, self.world.size)[self.world.rank]
+        self.executor.step(batch, loss_weight=own_images / images)
+
         self.progress.add(images)
-        self.watch.add(images)
+        self.timer.add(images)
         self.visualizer.advance(images)
         if self.executor.check_every_step:
-            self.check_numbers()
+            self.check_finite()
+
+        # All ranks agree on a signal that any of them received, and on a save by the clock.
         due = self.world.is_main and self.checkpoints.is_due()
         (self.save_is_due,) = self.stop.agree(self.world.all_reduce_max, due)
 
-    def check_numbers(self) -> None:
-        """Stop where more updates had to be left out than allowed; tell of every one."""
-        problem = self.executor.problem()
-        if problem is None:
-            return
-        at, allowed = self.progress, self.opt.skip_nonfinite
-        text = f"{problem} at epoch {at.epoch}, iters {at.iters}, step {at.total_iters}"
-        if self.executor.guard.total <= allowed:
-            self.log(f"warning: {text}; the update was left out, "
-                     f"{self.executor.guard.total} of {allowed}")  # fmt: skip
-            return
-        self.save([])
-        self.checkpoints.finish()
-        raise UserError(
-            f"{text}; the update was left out, so the weights are good: {self.checkpoints.last_good}; "
-            "go on with --continue_train and a lower --lr, or with --skip_nonfinite 10"
-        )
-
-    def show_losses(self) -> None:
-        at, rates, losses = self.progress, self.watch.read(), self.executor.losses()
-        at_rate = self.learning_rate()
-        self.visualizer.show_losses(
-            Record(at.epoch, at.iters, at.total_iters, at_rate, rates.time, rates.data, losses)
-        )
-        self.check_numbers()
-        if (advice := self.watch.advice()) is not None:
-            self.log(f"note: {advice}")
-
-    def show_images(self) -> None:
-        if self.visualizer.views:
-            with self.watch.pause():
-                self.visualizer.show_images(self.executor.preview(self.fixed))
-
-    def update_page(self) -> None:
-        with self.watch.pause():
-            samples, pairs = self.executor.preview(self.fixed), self.model.translations()
-            if self.progress.total_iters < MIN_IMAGES_FOR_DIAGNOSTICS:
-                pairs = {}
-            self.visualizer.update_page(self.progress.epoch, samples, pairs)
-
-    def save_latest(self) -> None:
-        at = self.progress
-        kept = self.opt.save_by_iter and at.passed(self.opt.save_latest_freq)  # not by the clock
-        self.log(f"saving the latest model (epoch {at.epoch}, total_iters {at.total_iters})")
-        self.save(["latest", *([f"iter_{at.total_iters}"] if kept else [])])
-
     def end_epoch(self) -> None:
-        epoch, last, iters = self.progress.epoch, self.plan.last, self.progress.total_iters
+        """Update the page, save every ``--save_epoch_freq`` epochs, go to the next epoch."""
+        epoch = self.progress.epoch
+        last = self.plan.last
         self.update_page()
         self.progress.end_epoch()
+
         if epoch % self.opt.save_epoch_freq == 0 or epoch == last:
+            iters = self.progress.total_iters
             self.log(f"saving the model at the end of epoch {epoch}, iters {iters}")
             self.save(["latest", str(epoch)])
-        seconds = time.monotonic() - self.epoch_started
+
+        seconds = time.monotonic() - self.epoch_start
         self.log(f"End of epoch {epoch} / {last} \t Time Taken: {seconds:.0f} sec")
         self.log(f"learning rate = {self.learning_rate():.7f}")
 
-    def save(self, suffixes: list[str]) -> None:
-        """Keep the whole state, and the networks under these names too."""
-        with self.watch.pause():
-            others = self.world.gather(self.own_state())[1:]
-            if self.world.is_main:
-                self.checkpoints.save({**self.state(), "others": others}, suffixes)
-        if problem := self.checkpoints.problem():
-            self.log(f"warning: {problem}")
+    def check_finite(self) -> None:
+        """Warn of skipped updates; stop the run if they exceed ``--skip_nonfinite``."""
+        problem = self.executor.problem()
+        if problem is None:
+            return
 
-    def state(self) -> dict:
-        """Everything that the rest of the run depends on."""
-        return {
-            "options": public(self.opt), "progress": asdict(self.progress),
-            "model": self.model.state_dict(), "random": get_rng_state(),
-            "logs": self.visualizer.log_sizes(), "job": job_id(),
-        }  # fmt: skip
+        at = self.progress
+        skipped, allowed = self.executor.guard.total, self.opt.skip_nonfinite
+        text = f"{problem} at epoch {at.epoch}, iters {at.iters}, step {at.total_iters}"
+        if skipped <= allowed:
+            self.log(f"warning: {text}; the update was skipped, {skipped} of {allowed}")
+            return
 
-    def own_state(self) -> dict:
-        """What is not the same in all processes."""
-        if self.world.is_main:
-            return {}
-        return snapshot({"pools": self.model.state_dict()["pools"], "random": get_rng_state()})
+        self.save([])
+        self.checkpoints.finish()
+        raise UserError(
+            f"{text}; the update was skipped, so the weights are intact: "
+            f"{self.checkpoints.last_good}; resume with --continue_train and a lower --lr, or with "
+            "--skip_nonfinite 10"
+        )
+
+    # --- reports ------------------------------------------------------------------------------
+
+    def log(self, text: str) -> None:
+        """Print a line above the progress bar."""
+        self.visualizer.log(text)
+
+    def show_losses(self) -> None:
+        """Print, log and plot the losses of the last step."""
+        at = self.progress
+        times = self.timer.read()
+        losses = self.executor.losses()
+        rate = self.learning_rate()
+        record = Record(at.epoch, at.iters, at.total_iters, rate, times.time, times.data, losses)
+        self.visualizer.show_losses(record)
+
+        self.check_finite()
+        advice = self.timer.advice()
+        if advice is not None:
+            self.log(f"note: {advice}")
+
+    def show_images(self) -> None:
+        """Send the translations of the fixed images to visdom, TensorBoard or W&B."""
+        if self.visualizer.loggers:
+            with self.timer.pause():
+                self.visualizer.show_images(self.executor.preview(self.samples))
+
+    def update_page(self) -> None:
+        """Translate the fixed images and update the HTML page; warn of common failures."""
+        with self.timer.pause():
+            samples = self.executor.preview(self.samples)
+            enough = self.progress.total_iters >= MIN_ITERS_FOR_DIAGNOSTICS
+            pairs = self.model.translations() if enough else {}
+            self.visualizer.update_page(self.progress.epoch, samples, pairs)
 
     def report_broken_images(self) -> None:
-        everywhere = chain.from_iterable(self.world.gather(list(self.dataset.broken)))
-        broken = sorted(map(printable, set(everywhere)))
+        """Log the files that could not be read, on any rank."""
+        found = chain.from_iterable(self.world.gather(list(self.dataset.broken)))
+        broken = sorted(map(printable, set(found)))
         if broken:
-            names = ", ".join(broken[:10]) + (", …" if len(broken) > 10 else "")
-            self.log(f"files that could not be read and were left out: {len(broken)} ({names})")
+            names = ", ".join(broken[:MAX_BROKEN_LISTED])
+            more = ", …" if len(broken) > MAX_BROKEN_LISTED else ""
+            self.log(
+                f"files that could not be read and were skipped: {len(broken)} ({names}{more})"
+            )
+
+    # --- saving -------------------------------------------------------------------------------
+
+    def save_latest(self) -> None:
+        """Save the run and its latest networks; with ``--save_by_iter`` numbered ones too."""
+        at = self.progress
+        self.log(f"saving the latest model (epoch {at.epoch}, total_iters {at.total_iters})")
+
+        prefixes = ["latest"]
+        if self.opt.save_by_iter and at.every(self.opt.save_latest_freq):  # not by the clock
+            prefixes.append(f"iter_{at.total_iters}")
+        self.save(prefixes)
+
+    def save(self, prefixes: list[str]) -> None:
+        """Save the state of the run in the background, and its networks under ``prefixes``."""
+        with self.timer.pause():
+            others = self.world.gather(self._rank_state())[1:]
+            if self.world.is_main:
+                self.checkpoints.save({**self._state(), "others": others}, prefixes)
+        problem = self.checkpoints.problem()
+        if problem:
+            self.log(f"warning: {problem}")
 
     def save_and_exit(self) -> None:
-        """Save, say how to go on, and end as the signal asks."""
+        """Save, print the command that resumes the run, and exit as the signal demands."""
         at = self.progress
         self.save(["latest"])
         self.checkpoints.finish()
-        self.log(f"stopped by {self.stop.received} at epoch {at.epoch}, iters {at.iters}; "
-                 f"go on with: {resume_command(self.opt)}")  # fmt: skip
+        self.log(
+            f"stopped by {self.stop.received} at epoch {at.epoch}, iters {at.iters}; "
+            f"resume with: {resume_command(self.opt)}"
+        )
         sys.exit(self.stop.exit_code)
 
-    def log(self, text: str) -> None:
-        self.visualizer.log(text)
+    def _state(self) -> dict:
+        """Everything the rest of the run depends on."""
+        return {
+            "options": public(self.opt),
+            "progress": asdict(self.progress),
+            "model": self.model.state_dict(),
+            "random": get_rng_state(),
+            "logs": self.visualizer.log_sizes(),
+            "job": job_id(),
+        }
+
+    def _rank_state(self) -> dict:
+        """What differs between ranks: image pools and random number generators."""
+        if self.world.is_main:
+            return {}
+        return snapshot({"pools": self.model.state_dict()["pools"], "random": get_rng_state()})

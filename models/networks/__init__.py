@@ -1,7 +1,7 @@
-"""The networks: layers and how they are put together. Nothing here knows the command line.
+"""Network architectures, from the names on the command line; nothing here reads options.
 
-People import `define_G` and `define_D` in notebooks; the parser takes its choices from
-`GENERATORS`, `DISCRIMINATORS`, `NORMS` and `INIT_TYPES`.
+`define_G` and `define_D` build and initialize a network; the parser takes its choices from the
+registries `GENERATORS`, `DISCRIMINATORS`, `NORMS` and `INIT_TYPES`.
 """
 
 import bisect
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from models.networks.initialization import INIT_TYPES, init_weights
-from models.networks.layers import NORMS
+from models.networks.layers import NORMS, get_norm_layer
 from models.networks.patchgan import NLayerDiscriminator, PixelDiscriminator
 from models.networks.resnet import ResnetGenerator
 from models.networks.unet import UnetGenerator
@@ -21,17 +21,24 @@ __all__ = [
     "GENERATORS",
     "INIT_TYPES",
     "NORMS",
+    "NLayerDiscriminator",
+    "PixelDiscriminator",
+    "ResnetGenerator",
+    "UnetGenerator",
     "define_D",
     "define_G",
+    "get_norm_layer",
     "min_image_size",
 ]
 
+# name → constructor(input_nc, output_nc, ngf, norm=..., use_dropout=...)
 GENERATORS = {
     "resnet_9blocks": partial(ResnetGenerator, n_blocks=9),
     "resnet_6blocks": partial(ResnetGenerator, n_blocks=6),
     "unet_256": partial(UnetGenerator, num_downs=8),
     "unet_128": partial(UnetGenerator, num_downs=7),
 }
+# name → constructor(input_nc, ndf, n_layers, norm)
 DISCRIMINATORS = {
     "basic": lambda input_nc, ndf, n_layers, norm: NLayerDiscriminator(input_nc, ndf, 3, norm),
     "n_layers": NLayerDiscriminator,
@@ -49,11 +56,11 @@ def define_G(
     init_type: str = "normal",
     init_gain: float = 0.02,
 ) -> nn.Module:
-    """A generator with fresh weights: (N, input_nc, H, W) in [-1, 1] → (N, output_nc, H, W).
+    """Create a generator: (N, input_nc, H, W) in [-1, 1] → (N, output_nc, H, W) in [-1, 1].
 
-    ``netG`` is a key of `GENERATORS`, ``norm`` of `NORMS`, ``init_type`` of `INIT_TYPES`.
-    H and W are free: inside, images are padded to a multiple of ``net.stride`` (4 for the
-    ResNets, 128 or 256 for the U-Nets). Raises KeyError for an unknown name.
+    ``netG`` is a key of `GENERATORS`, ``norm`` of `NORMS`, ``init_type`` of `INIT_TYPES`; raises
+    KeyError for other names. Any H and W work: images are padded inside to a multiple of
+    ``net.stride`` (4 for ResNets, 128 or 256 for U-Nets) and the result is cropped.
     """
     net = GENERATORS[netG](input_nc, output_nc, ngf, norm=norm, use_dropout=use_dropout)
     return init_weights(net, init_type, init_gain)
@@ -68,26 +75,25 @@ def define_D(
     init_type: str = "normal",
     init_gain: float = 0.02,
 ) -> nn.Module:
-    """A discriminator with fresh weights: (N, input_nc, H, W) → a map of scores (N, 1, h, w).
+    """Create a discriminator: (N, input_nc, H, W) → a map of raw scores (N, 1, h, w), no sigmoid.
 
-    Scores are raw (no sigmoid). ``netD`` is a key of `DISCRIMINATORS`; ``n_layers_D`` counts for
-    ``n_layers`` only, ``basic`` always has 3, which makes the 70×70 PatchGAN. Raises KeyError
-    for an unknown name.
+    ``netD`` is a key of `DISCRIMINATORS`; raises KeyError for other names. ``n_layers_D`` applies
+    to ``n_layers``; ``basic`` always has 3, which makes the 70×70 PatchGAN.
     """
     net = DISCRIMINATORS[netD](input_nc, ndf, n_layers_D, norm)
     return init_weights(net, init_type, init_gain)
 
 
 @torch.no_grad()
-def min_image_size(netD: str, n_layers_D: int, norm: str, most: int = 512) -> int:
-    """The least side in pixels of images that the discriminator can judge; at most ``most``."""
+def min_image_size(netD: str, n_layers_D: int, norm: str, limit: int = 512) -> int:
+    """Return the smallest side in pixels that the discriminator accepts, at most ``limit``."""
     net = DISCRIMINATORS[netD](1, 1, n_layers_D, norm)
 
-    def fits(side: int) -> bool:
+    def accepts(side: int) -> bool:
         try:
             net(torch.zeros(1, 1, side, side))
-        except (RuntimeError, ValueError):  # nothing left to convolve, or to normalize
+        except (RuntimeError, ValueError):  # too few pixels for a convolution or a normalization
             return False
         return True
 
-    return bisect.bisect_left(range(most), True, lo=1, key=fits)
+    return bisect.bisect_left(range(limit), True, lo=1, key=accepts)

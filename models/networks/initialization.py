@@ -1,4 +1,4 @@
-"""How fresh weights are draw_image."""
+"""Weight initialization."""
 
 from functools import partial
 
@@ -14,20 +14,21 @@ INIT_TYPES = {
 
 
 def init_weights(net: nn.Module, init_type: str, init_gain: float) -> nn.Module:
-    """AugmentParams the weights of ``net`` anew and return it.
+    """Initialize ``net`` in place and return it.
 
-    Convolutions get ``init_type`` (scaled by ``init_gain``; kaiming has its own scale) and zero
-    biases; batch norm gets scales N(1, init_gain) and zero shifts.
+    Convolutions get ``init_type`` scaled by ``init_gain`` (kaiming has its own scale) and zero
+    biases; batch norm gets scales from N(1, init_gain) and zero shifts.
     """
-    return net.apply(partial(_init_layer, draw=INIT_TYPES[init_type], gain=init_gain))
+    return net.apply(partial(_init_layer, init_weight=INIT_TYPES[init_type], gain=init_gain))
 
 
-def _init_layer(layer: nn.Module, draw, gain: float) -> None:
+def _init_layer(layer: nn.Module, init_weight, gain: float) -> None:
     if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
-        draw(layer.weight, gain)
+        init_weight(layer.weight, gain)
     elif isinstance(layer, nn.BatchNorm2d):
         init.normal_(layer.weight, 1.0, gain)
     else:
         return
+
     if layer.bias is not None:
         init.zeros_(layer.bias)

@@ -1,4 +1,4 @@
-"""The layers that PyTorch does not have in the form needed here."""
+"""Layers that PyTorch does not have in the form needed here, and padding to any image size."""
 
 import torch
 import torch.nn.functional as F
@@ -8,42 +8,46 @@ from util.precision import full_precision
 
 
 class InstanceNorm2d(nn.InstanceNorm2d):
-    """Each channel of each image to mean 0 and variance 1, without parameters or running values.
+    """Normalize each channel of each image to mean 0 and variance 1 (Ulyanov et al., 2016, eq. 4).
 
-    Ulyanov et al., 2016, eq. 4. The input gradient of `torch.nn.InstanceNorm2d` itself is wrong
-    when the batch is 1 and the incoming gradient is channels-last (seen up to torch 2.15), and it
-    turns channels-last images into contiguous ones. For one image the statistics of the batch
-    *are* those of the instance, so batch norm, image by image, computes the same thing and
-    keeps the layout. A compiler gets the formula itself, a file of ONNX the operation by its name.
+    No parameters, no running statistics. The input gradient of `torch.nn.InstanceNorm2d` is wrong
+    for batch size 1 with a channels-last incoming gradient (seen up to torch 2.15), and it returns
+    contiguous tensors for channels-last ones. For a single image the statistics of the batch are
+    those of the instance, so batch norm, image by image, computes the same and keeps the layout.
+    A compiler gets the formula; ONNX gets the operator by its name.
     """
 
-    def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W) → the same
+    def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W) → (N, C, H, W)
         if torch.compiler.is_compiling():
-            # Not is_exporting, which torch 2.11 affirms to every compiler.
+            # Not is_exporting(): with torch 2.11 it is true in every compilation.
             exporting = torch.onnx.is_in_onnx_export()
             return F.instance_norm(x, eps=self.eps) if exporting else instance_norm(x, self.eps)
-        images = [F.batch_norm(one, None, None, training=True, eps=self.eps) for one in x.split(1)]
-        return images[0] if len(images) == 1 else torch.cat(images)
+
+        normalized = [
+            F.batch_norm(image, None, None, training=True, eps=self.eps) for image in x.split(1)
+        ]
+        return normalized[0] if len(normalized) == 1 else torch.cat(normalized)
 
 
 def instance_norm(x: Tensor, eps: float) -> Tensor:
     """(x − mean) / √(variance + eps) over the pixels of each channel, in full precision."""
-    exact = full_precision(x)
-    variance, mean = torch.var_mean(exact, dim=(2, 3), correction=0, keepdim=True)
-    return ((exact - mean) * torch.rsqrt(variance + eps)).to(x.dtype)
+    x_full = full_precision(x)
+    variance, mean = torch.var_mean(x_full, dim=(2, 3), correction=0, keepdim=True)
+    return ((x_full - mean) * torch.rsqrt(variance + eps)).to(x.dtype)
 
 
 class ReflectionPad2d(nn.ReflectionPad2d):
-    """`torch.nn.ReflectionPad2d`, which on CUDA, not compiled, keeps channels-last."""
+    """`torch.nn.ReflectionPad2d` that keeps channels-last in eager mode on CUDA."""
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W) → (N, C, H + 2p, W + 2p)
         if x.is_cuda and not torch.compiler.is_compiling():
-            return reflect_pad(reflect_pad(x, self.padding[0], dim=3), self.padding[0], dim=2)
+            pad = self.padding[0]
+            return reflect_pad(reflect_pad(x, pad, dim=3), pad, dim=2)
         return super().forward(x)
 
 
 def reflect_pad(x: Tensor, pad: int, dim: int) -> Tensor:
-    """x with ``pad`` reflected pixels on both ends of ``dim``; only slices, flips and one copy."""
+    """Pad both ends of ``dim`` by reflection: slices, flips and one copy."""
     size = x.shape[dim]
     before = x.narrow(dim, 1, pad).flip(dim)
     after = x.narrow(dim, size - 1 - pad, pad).flip(dim)
@@ -51,9 +55,10 @@ def reflect_pad(x: Tensor, pad: int, dim: int) -> Tensor:
 
 
 class Conv2d(nn.Conv2d):
-    """A convolution before instance norm, which takes constants away: its bias is not added.
+    """A convolution before instance norm, which removes constants: the bias is not added.
 
-    Files carry it, so it stays a parameter; it gets no gradient and no kernel of its own.
+    The bias stays a parameter, because weight files contain it, but it gets no gradient and no
+    kernel of its own.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -61,7 +66,7 @@ class Conv2d(nn.Conv2d):
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
-    """As `Conv2d`, transposed."""
+    """The same for a transposed convolution."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv_transpose2d(
@@ -70,7 +75,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
 
 
 class ScoreConv2d(nn.Conv2d):
-    """The last layer of a discriminator: in full precision also where the others are in bf16."""
+    """The last layer of a discriminator: computed in full precision also under autocast."""
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
@@ -78,32 +83,10 @@ class ScoreConv2d(nn.Conv2d):
 
 
 class Tanh(nn.Tanh):
-    """tanh in full precision: images have 256 levels, bf16 has half as many near 1."""
+    """tanh in full precision: images have 256 levels, bfloat16 has half as many near 1."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(full_precision(x))
-
-
-def conv(channels: int, out: int, kernel_size: int, *, norm: str, **how) -> list[nn.Module]:
-    """A convolution and the normalization after it."""
-    kind = Conv2d if norm == "instance" else nn.Conv2d
-    return [kind(channels, out, kernel_size, bias=has_bias(norm), **how), NORMS[norm](out)]
-
-
-def conv_transpose(
-    channels: int, out: int, kernel_size: int, *, norm: str, **how
-) -> list[nn.Module]:
-    """A transposed convolution and the normalization after it."""
-    kind = ConvTranspose2d if norm == "instance" else nn.ConvTranspose2d
-    return [kind(channels, out, kernel_size, bias=has_bias(norm), **how), NORMS[norm](out)]
-
-
-def has_bias(norm: str) -> bool:
-    """Whether a convolution followed by ``norm`` carries a bias in the files people exchange.
-
-    Batch norm brings its own shift; after instance norm the bias is without effect but stored.
-    """
-    return norm == "instance"
 
 
 NORMS = {
@@ -113,38 +96,69 @@ NORMS = {
 }
 
 
-def forward_padded(net: nn.Module, x: Tensor, stride: int, min_size: int) -> Tensor:
-    """``net(x)`` for images of any size: padded by reflection to a multiple of ``stride`` pixels.
+def get_norm_layer(norm: str):
+    """Return the constructor of normalization ``norm``, a key of `NORMS`: channels → layer."""
+    return NORMS[norm]
 
-    The result has the size of ``x`` (N, C, H, W). Nothing happens where the size already fits.
+
+def has_bias(norm: str) -> bool:
+    """Whether a convolution followed by ``norm`` has a bias in the usual weight files.
+
+    Batch norm has its own shift; before instance norm the bias has no effect but is stored.
+    """
+    return norm == "instance"
+
+
+def conv(channels: int, out: int, kernel_size: int, *, norm: str, **kwargs) -> list[nn.Module]:
+    """A convolution and its normalization."""
+    layer = Conv2d if norm == "instance" else nn.Conv2d
+    convolution = layer(channels, out, kernel_size, bias=has_bias(norm), **kwargs)
+    return [convolution, get_norm_layer(norm)(out)]
+
+
+def conv_transpose(
+    channels: int, out: int, kernel_size: int, *, norm: str, **kwargs
+) -> list[nn.Module]:
+    """A transposed convolution and its normalization."""
+    layer = ConvTranspose2d if norm == "instance" else nn.ConvTranspose2d
+    convolution = layer(channels, out, kernel_size, bias=has_bias(norm), **kwargs)
+    return [convolution, get_norm_layer(norm)(out)]
+
+
+def forward_padded(net: nn.Module, x: Tensor, stride: int, min_size: int) -> Tensor:
+    """``net(x)`` for images of any size, padded by reflection to a multiple of ``stride`` pixels.
+
+    The result is cropped to the size of ``x`` (N, C, H, W). Sizes that fit are not padded.
     """
     height, width = x.shape[-2:]
     right = max(min_size, -(-width // stride) * stride) - width
-    below = max(min_size, -(-height // stride) * stride) - height
-    if right == below == 0:
+    bottom = max(min_size, -(-height // stride) * stride) - height
+    if right == bottom == 0:
         return net(x)
-    return net(extend_by_reflection(x, right, below))[..., :height, :width]
+    return net(extend_by_reflection(x, right, bottom))[..., :height, :width]
 
 
-def extend_by_reflection(x: Tensor, right: int, below: int) -> Tensor:
-    """Continue x (N, C, H, W) by its mirror image, any number of pixels to the right and below."""
-    while right > 0 or below > 0:
+def extend_by_reflection(x: Tensor, right: int, bottom: int) -> Tensor:
+    """Pad x (N, C, H, W) by reflection on two sides, by any number of pixels."""
+    while right > 0 or bottom > 0:
         height, width = x.shape[-2:]
-        step = min(right, max(1, width - 1)), min(below, max(1, height - 1))
-        # One pixel has no mirror image: it is repeated.
-        x = F.pad(x, (0, step[0], 0, 0), mode="reflect" if width > 1 else "replicate")
-        x = F.pad(x, (0, 0, 0, step[1]), mode="reflect" if height > 1 else "replicate")
-        right, below = right - step[0], below - step[1]
+        step_right = min(right, max(1, width - 1))
+        step_bottom = min(bottom, max(1, height - 1))
+        # A single pixel cannot be reflected; it is repeated.
+        x = F.pad(x, (0, step_right, 0, 0), mode="reflect" if width > 1 else "replicate")
+        x = F.pad(x, (0, 0, 0, step_bottom), mode="reflect" if height > 1 else "replicate")
+        right -= step_right
+        bottom -= step_bottom
     return x
 
 
 def forward_batched(net: nn.Module, *batches: Tensor) -> tuple[Tensor, ...]:
-    """``net`` on each of some batches, in one call where that is the same thing.
+    """``net`` on each batch, in one call if the results do not change by that.
 
-    With batch norm in training mode the images of a call see each other, so the calls stay
-    apart; so they do where the images differ in size.
+    Batch norm in training mode mixes the images of a call, so these calls stay separate; so do
+    those of batches of different shapes.
     """
-    alike = len({batch.shape for batch in batches}) == 1
-    if not alike or any(isinstance(layer, nn.BatchNorm2d) for layer in net.modules()):
+    same_shape = len({batch.shape for batch in batches}) == 1
+    if not same_shape or any(isinstance(layer, nn.BatchNorm2d) for layer in net.modules()):
         return tuple(net(batch) for batch in batches)
     return net(torch.cat(batches)).chunk(len(batches))

@@ -1,4 +1,4 @@
-"""The generator of the paper: down twice, residual blocks, up twice (Johnson et al., 2016)."""
+"""The generator of CycleGAN: downsampling, residual blocks, upsampling (Johnson et al., 2016)."""
 
 import torch
 from torch import Tensor, nn
@@ -8,13 +8,13 @@ from models.networks.layers import ReflectionPad2d, Tanh, conv, conv_transpose, 
 
 
 class ResnetGenerator(nn.Module):
-    """(N, input_nc, H, W) → (N, output_nc, H, W) in [-1, 1]; H and W are any: see `forward_padded`.
+    """(N, input_nc, H, W) → (N, output_nc, H, W) in [-1, 1], for any H and W (`forward_padded`).
 
-    The comments give the shapes for ngf = 64 and a 256×256 image.
+    The comments give channels × height × width for ngf = 64 and a 256×256 image.
     """
 
-    stride = 4  # what the two halvings need
-    min_size = 8  # at a quarter size there are 2 pixels, as many as a reflection takes
+    stride = 4  # of the two downsampling layers together
+    min_size = 8  # pixels; at a quarter of the size, reflection padding by 1 needs 2 pixels
 
     def __init__(
         self,
@@ -42,17 +42,21 @@ class ResnetGenerator(nn.Module):
 
 
 class ResnetBlock(nn.Module):
-    """x + conv(ReLU(conv(x))), with reflected borders and norms (He et al., 2016)."""
+    """x + conv(ReLU(conv(x))), with reflection padding and normalization (He et al., 2016)."""
 
-    recompute = False  # store x only, and compute the rest again for the backward pass
+    recompute = False  # gradient checkpointing: keep x only, recompute the rest for backward
 
     def __init__(self, channels: int, norm: str, use_dropout: bool):
         super().__init__()
+        dropout = [nn.Dropout(0.5)] if use_dropout else []
         self.conv_block = nn.Sequential(
-            ReflectionPad2d(1), *conv(channels, channels, 3, norm=norm), nn.ReLU(),
-            *([nn.Dropout(0.5)] if use_dropout else []),
-            ReflectionPad2d(1), *conv(channels, channels, 3, norm=norm),
-        )  # fmt: skip
+            ReflectionPad2d(1),
+            *conv(channels, channels, 3, norm=norm),
+            nn.ReLU(),
+            *dropout,
+            ReflectionPad2d(1),
+            *conv(channels, channels, 3, norm=norm),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         if self.recompute and torch.is_grad_enabled():
@@ -65,12 +69,12 @@ def _down(channels: int, out: int, norm: str) -> list[nn.Module]:
 
 
 def _up(channels: int, out: int, norm: str) -> list[nn.Module]:
-    how = {"stride": 2, "padding": 1, "output_padding": 1}
-    return [*conv_transpose(channels, out, 3, norm=norm, **how), nn.ReLU()]
+    upsample = conv_transpose(channels, out, 3, norm=norm, stride=2, padding=1, output_padding=1)
+    return [*upsample, nn.ReLU()]
 
 
 def checkpoint_blocks(net: nn.Module) -> int:
-    """Trade time for memory: let all residual blocks of ``net`` recompute; return how many."""
+    """Use gradient checkpointing in all residual blocks of ``net``; return their number."""
     blocks = [module for module in net.modules() if isinstance(module, ResnetBlock)]
     for block in blocks:
         block.recompute = True
