@@ -1,1 +1,5 @@
-"""TODO"""
+"""Trained generators as ONNX files, for programs without PyTorch.
+
+May import everything except ``training``. Start reading at `export.generator`; the command is
+``scripts/export.py``.
+"""

@@ -1,74 +1,88 @@
-"""ONNX: a network as a graph that other programs run. https://onnx.ai
+"""Conversion of a network to ONNX (https://onnx.ai), and comparison of both.
 
-The packages onnx, onnxscript and onnxruntime are imported where they are used.
+The packages onnx, onnxscript and onnxruntime are optional and imported on use.
 """
 
 import contextlib
 import io
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
 
-INPUT, OUTPUT = "real", "fake"
-DIMENSIONS = {0: "batch", 2: "height", 3: "width"}  # those left open, of (N, C, H, W)
+INPUT = "real"
+OUTPUT = "fake"
+DYNAMIC_AXES = {0: "batch", 2: "height", 3: "width"}  # of (N, C, H, W)
+ERRORS_ONLY = 3  # log severity of onnxruntime
 
 
-def onnx_graph(net: nn.Module, example: Tensor, about: dict[str, str]) -> bytes:
-    """``net`` as a file of ONNX: ``real`` → ``fake``, (N, C, H, W), N, H and W left open.
+def to_onnx(net: nn.Module, example: Tensor, metadata: dict[str, str]) -> bytes:
+    """Return ``net`` as an ONNX file: ``real`` → ``fake``, (N, C, H, W) with dynamic N, H and W.
 
-    ``example`` is traced, its size does not matter; ``about`` becomes the file's metadata.
+    ``example`` is an input for tracing; its size does not matter.
     """
     import onnx
 
-    axes = {axis: torch.export.Dim(name) for axis, name in DIMENSIONS.items()}
-    with _silence(), torch.no_grad():
+    axes = {axis: torch.export.Dim(name) for axis, name in DYNAMIC_AXES.items()}
+    with _suppress_output(), torch.no_grad():
         program = torch.onnx.export(
-            net, (example,), dynamo=True, verbose=False, dynamic_shapes=(axes,),
-            input_names=[INPUT], output_names=[OUTPUT],
-        )  # fmt: skip
+            net,
+            (example,),
+            dynamo=True,
+            verbose=False,
+            dynamic_shapes=(axes,),
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+        )
+
     model = program.model_proto
-    _tidy(model.graph)
-    onnx.helper.set_model_props(model, about)
+    _clean(model.graph)
+    onnx.helper.set_model_props(model, metadata)
     onnx.checker.check_model(model)
     return model.SerializeToString()
 
 
-def _tidy(graph) -> None:
-    """Only the graph travels: no paths of this machine; sizes have the same names in and out."""
-    for part in (graph.node, graph.input, graph.output, graph.initializer):
-        for entry in part:
+def _clean(graph) -> None:
+    """Remove paths of this machine; name the dimensions of the output like those of the input."""
+    for entries in (graph.node, graph.input, graph.output, graph.initializer):
+        for entry in entries:
             entry.ClearField("metadata_props")
     graph.ClearField("value_info")
-    for axis, name in DIMENSIONS.items():
+
+    for axis, name in DYNAMIC_AXES.items():
         graph.output[0].type.tensor_type.shape.dim[axis].dim_param = name
 
 
 @contextlib.contextmanager
-def _silence():
-    """What the exporter says is for those who write one."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+def _suppress_output() -> Iterator[None]:
+    """Suppress messages of the exporter, which address developers of PyTorch."""
+    output = io.StringIO()
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(output),
+    ):
         warnings.simplefilter("ignore")
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield
+        yield
 
 
-def largest_difference(graph: bytes, net: nn.Module, images: Iterable[Tensor]) -> float:
-    """max |fake − net(real)| over some batches (N, C, H, W), the fakes by onnxruntime on the CPU.
+def max_difference(onnx_file: bytes, net: nn.Module, batches: Iterable[Tensor]) -> float:
+    """Return max |fake − net(real)| over batches (N, C, H, W); onnxruntime computes the fakes.
 
-    NaN where either is; infinity where the shapes differ.
+    NaN if any value is NaN, infinity if shapes differ. Runs on the CPU.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    found = [0.0]
-    for real in images:
+    options.log_severity_level = ERRORS_ONLY
+    session = onnxruntime.InferenceSession(onnx_file, options, providers=["CPUExecutionProvider"])
+
+    differences = [0.0]
+    for real in batches:
         with torch.no_grad():
             expected = net(real)
         fake = torch.from_numpy(session.run([OUTPUT], {INPUT: real.numpy()})[0])
-        alike = fake.shape == expected.shape
-        found.append((fake - expected).abs().max().item() if alike else torch.inf)
-    return torch.tensor(found).max().item()  # of NaN and numbers, NaN
+        has_shape = fake.shape == expected.shape
+        differences.append((fake - expected).abs().max().item() if has_shape else torch.inf)
+    return torch.tensor(differences).max().item()  # unlike max(), NaN if any is NaN

@@ -53,8 +53,9 @@ def test_winograd_is_the_convolution(n, channels, out, height, width, nhwc):
         x, grad = (t.to(memory_format=torch.channels_last) for t in (x, grad))
     exact, found = [], []
     for compute, dtype, results in (
-        (F.conv2d, torch.float64, exact), (Winograd.apply, torch.float32, found)
-    ):  # fmt: skip
+        (F.conv2d, torch.float64, exact),
+        (Winograd.apply, torch.float32, found),
+    ):
         leaves = [t.to(dtype).requires_grad_() for t in (x, weight)]
         y = compute(*leaves)
         y.backward(grad.to(dtype))

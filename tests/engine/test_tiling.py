@@ -32,9 +32,11 @@ def run_whole_and_tiled(net, image, tile: int = 64, overlap: int = MIN_OVERLAP):
 
 
 @given(
-    length=st.integers(1, 60), tile=st.integers(2, 20), overlap=st.integers(1, 10),
+    length=st.integers(1, 60),
+    tile=st.integers(2, 20),
+    overlap=st.integers(1, 10),
     stride=st.sampled_from([1, 2, 4]),
-)  # fmt: skip
+)
 def test_each_pixel_is_in_one_valid_region(length, tile, overlap, stride):
     overlap = min(overlap, tile // 2)
     length, tile, overlap = length * stride, tile * stride, overlap * stride
@@ -134,7 +136,10 @@ def test_the_command_translates_in_tiles(model, tiny, call, dataset, tmp_path):
 WRONG = {
     "not a multiple of 4": (["--tile", "62"], ("--tile 62", "multiple of 4")),
     "overlap too small": (["--tile", "64", "--overlap", "8"], ("--overlap 8", "32")),
-    "overlap too large": (["--tile", "64", "--overlap", "36"], ("--overlap 36", "half of --tile 64")),
+    "overlap too large": (
+        ["--tile", "64", "--overlap", "36"],
+        ("--overlap 36", "half of --tile 64"),
+    ),
     "U-Net": (["--tile", "64", "--netG", "unet_128"], ("--tile", "unet_128")),
     "not a number": (["--tile", "big"], ("--tile", "whole number")),
 }

@@ -1,4 +1,4 @@
-"""Generators as ONNX: the images of PyTorch at any size, and what the file says of itself."""
+"""Generators as ONNX: the same images as PyTorch at any size, and the metadata of the file."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from models.networks import define_G
 from models.networks.layers import forward_padded
 
 EXPORT = ["scripts/export.py", *TINY]
-AS_EVAL = "exported as with --eval: batch norm by its running values, no dropout"
-#: None of them is a size at which the file was checked when it was written.
+AS_EVAL = "exported as with --eval: running statistics in batch norm, no dropout"
+#: None of these sizes is used for the comparison during the export.
 SHAPES = [(1, 8, 8), (3, 253, 257), (2, 192, 320), (1, 3, 50), (1, 1, 9)]
 
 
 class Flipped(nn.Module):
-    """Brings what was padded into sight."""
+    """Moves the padded pixels into the visible part of the output."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.flip((2, 3))
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([(4, 8), (32, 32), (4, 6), (1, 1)]))
-def test_any_size_is_padding_by_reflection(height, width, sides):
+def test_dynamic_padding_is_reflection_padding(height, width, sides):
     x, net = torch.randn(2, 3, height, width), Flipped()
     stride, min_size = sides
     min_size = -(-min_size // stride) * stride
@@ -48,20 +48,20 @@ def test_any_size_is_padding_by_reflection(height, width, sides):
 
 
 @dataclass(frozen=True)
-class Built:
-    """How `define_G` is called, and the flags that say the same."""
+class Architecture:
+    """Arguments of `define_G`, and the same as flags."""
 
     input_nc: int
     output_nc: int
-    kind: str
+    generator: str
     norm: str
     use_dropout: bool
-    as_eval: bool
+    depends_on_mode: bool
 
     def net(self) -> nn.Module:
-        """A network with which every layer matters, and batch norm that has seen something."""
+        """A network whose output depends on every layer, with running statistics of batch norm."""
         torch.manual_seed(0)
-        how = (self.input_nc, self.output_nc, 2, self.kind, self.norm, self.use_dropout, "kaiming")
+        how = (self.input_nc, self.output_nc, 2, self.generator, self.norm, self.use_dropout, "kaiming")
         net = define_G(*how, init_gain=0.7)
         for layer in net.modules():
             if isinstance(layer, nn.BatchNorm2d):
@@ -71,16 +71,16 @@ class Built:
 
     def flags(self) -> list[str]:
         channels = ["--input_nc", str(self.input_nc), "--output_nc", str(self.output_nc)]
-        return [*channels, "--netG", self.kind, "--norm", self.norm] + (
+        return [*channels, "--netG", self.generator, "--norm", self.norm] + (
             [] if self.use_dropout else ["--no_dropout"]
         )
 
 
 NETWORKS = {
-    "ResNet, instance norm": Built(3, 3, "resnet_6blocks", "instance", False, False),
-    "ResNet, batch norm, gray": Built(1, 1, "resnet_6blocks", "batch", True, True),
-    "U-Net, instance norm, to gray": Built(3, 1, "unet_128", "instance", False, False),
-    "U-Net, batch norm": Built(3, 3, "unet_128", "batch", True, True),
+    "ResNet, instance norm": Architecture(3, 3, "resnet_6blocks", "instance", False, False),
+    "ResNet, batch norm, gray": Architecture(1, 1, "resnet_6blocks", "batch", True, True),
+    "U-Net, instance norm, to gray": Architecture(3, 1, "unet_128", "instance", False, False),
+    "U-Net, batch norm": Architecture(3, 3, "unet_128", "batch", True, True),
 }
 LAYOUTS = {(3, 3): "NCHW, RGB", (1, 1): "NCHW, gray", (3, 1): "NCHW, RGB to gray"}
 
@@ -91,7 +91,7 @@ def run_onnx(file: Path, real: torch.Tensor) -> np.ndarray:
     return fake
 
 
-def pytorch(net: nn.Module, real: torch.Tensor) -> np.ndarray:
+def run_pytorch(net: nn.Module, real: torch.Tensor) -> np.ndarray:
     with torch.no_grad():
         return net.eval()(real).numpy()
 
@@ -100,27 +100,27 @@ def metadata(file: Path) -> dict[str, str]:
     return {entry.key: entry.value for entry in onnx.load(file).metadata_props}
 
 
-@pytest.mark.parametrize("built", NETWORKS.values(), ids=NETWORKS)
-def test_the_file_does_what_the_network_does(built, call, tmp_path):
+@pytest.mark.parametrize("architecture", NETWORKS.values(), ids=NETWORKS)
+def test_onnx_file_computes_the_same_images(architecture, call, tmp_path):
     folder = tmp_path / "checkpoints" / "run"
     folder.mkdir(parents=True)
-    net = built.net()
+    net = architecture.net()
     torch.save(net.state_dict(), folder / "latest_net_G_A.pth")
-    done = ok(call(*EXPORT, "--name", "run", *built.flags()))
-    assert (AS_EVAL in done.stdout.splitlines()) == built.as_eval
+    done = ok(call(*EXPORT, "--name", "run", *architecture.flags()))
+    assert (AS_EVAL in done.stdout.splitlines()) == architecture.depends_on_mode
     file = folder / "latest_net_G_A.onnx"
     onnx.checker.check_model(onnx.load(file), full_check=True)
     for n, *size in SHAPES:
-        real = torch.rand(n, built.input_nc, *size) * 2 - 1
-        fake, expected = run_onnx(file, real), pytorch(net, real)
-        assert fake.shape == (n, built.output_nc, *size)
+        real = torch.rand(n, architecture.input_nc, *size) * 2 - 1
+        fake, expected = run_onnx(file, real), run_pytorch(net, real)
+        assert fake.shape == (n, architecture.output_nc, *size)
         assert np.abs(fake - expected).max() < 1e-3
-    assert metadata(file)["layout"] == LAYOUTS[built.input_nc, built.output_nc]
+    assert metadata(file)["layout"] == LAYOUTS[architecture.input_nc, architecture.output_nc]
 
 
 @pytest.fixture(scope="module")
 def exported(trained, tmp_path_factory):
-    """The tiny run, exported both ways, one of them by the real command: folder, what it said."""
+    """The tiny run, exported in both directions, once as a process: folder, finished commands."""
     root = tmp_path_factory.mktemp("exported")
     (root / "checkpoints").symlink_to(trained)
     printed = {}
@@ -148,25 +148,35 @@ def test_each_direction_is_its_generator(exported, trained):
         net = define_G(3, 3, 2, "resnet_6blocks", "instance")
         net.load_state_dict(torch.load(trained / "tiny" / f"latest_net_{name}.pth"))
         for file in exported[0].iterdir():
-            difference = np.abs(run_onnx(file, real) - pytorch(net, real)).max()
+            difference = np.abs(run_onnx(file, real) - run_pytorch(net, real)).max()
             assert (difference < 1e-3) == (file.stem == way)
 
 
-def test_the_file_tells_what_it_is(exported):
+def test_metadata(exported):
     found = metadata(exported[0] / "BtoA.onnx")
     options = json.loads(found.pop("options"))
     assert found == {
-        "direction": "BtoA", "range": "[-1, 1]", "layout": "NCHW, RGB", "run": "tiny",
-        "epoch": "latest", "torch": torch.__version__,
-    }  # fmt: skip
+        "direction": "BtoA",
+        "range": "[-1, 1]",
+        "layout": "NCHW, RGB",
+        "run": "tiny",
+        "epoch": "latest",
+        "torch": torch.__version__,
+    }
     assert options == {
-        "netG": "resnet_6blocks", "ngf": 2, "norm": "instance", "no_dropout": True,
-        "input_nc": 3, "output_nc": 3, "crop_size": 32, "bit_depth": 8,
+        "netG": "resnet_6blocks",
+        "ngf": 2,
+        "norm": "instance",
+        "no_dropout": True,
+        "input_nc": 3,
+        "output_nc": 3,
+        "crop_size": 32,
+        "bit_depth": 8,
         "preprocess": "resize_and_crop",
-    }  # fmt: skip
+    }
 
 
-def test_the_average_goes_the_way_of_its_generator(trained, call, tmp_path):
+def test_moving_average_has_the_direction_of_its_generator(trained, call, tmp_path):
     folder = tmp_path / "checkpoints" / "tiny"
     shutil.copytree(trained / "tiny", folder)
     shutil.copy(folder / "latest_net_G_B.pth", folder / "latest_net_G_B_ema.pth")
@@ -174,10 +184,12 @@ def test_the_average_goes_the_way_of_its_generator(trained, call, tmp_path):
     assert metadata(folder / "latest_net_G_B_ema.onnx")["direction"] == "BtoA"
 
 
-def test_the_graph_is_plain_and_open(exported):
+def test_graph_has_dynamic_axes_and_standard_operators(exported):
     model = onnx.load(exported[0] / "AtoB.onnx")
-    sides = {value.name: value.type.tensor_type.shape.dim for value in
-             (*model.graph.input, *model.graph.output)}  # fmt: skip
+    sides = {
+        value.name: value.type.tensor_type.shape.dim
+        for value in (*model.graph.input, *model.graph.output)
+    }
     assert list(sides) == ["real", "fake"]
     for dimensions in sides.values():
         assert [d.dim_param or d.dim_value for d in dimensions] == ["batch", 3, "height", "width"]
@@ -209,7 +221,7 @@ def read_as_batch(photo: Path) -> torch.Tensor:
 
 @pytest.fixture
 def refuse(call, trained, tmp_path):
-    """Asserts that the export of the tiny run is refused, and that nothing is left behind."""
+    """Assert that the export of the tiny run is refused and leaves no file behind."""
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "tiny").symlink_to(trained / "tiny")
 
@@ -221,29 +233,54 @@ def refuse(call, trained, tmp_path):
     return check
 
 
-def test_what_is_not_installed_is_named(refuse, monkeypatch):
+def test_missing_packages_are_named(refuse, monkeypatch):
     monkeypatch.setattr("util.packages.find_spec", lambda name: None if "onnx" in name else name)
     refuse(says=("scripts/export.py", "pip install onnx onnxscript onnxruntime"))
 
 
-def test_runs_and_weights_that_are_not_there(refuse):
+def test_missing_runs_and_weights(refuse):
     refuse("--name", "huge", says=("checkpoints/huge", "--name", "tiny"))
     refuse("--epoch", "7", says=("7_net_G_A.pth", "--epoch"))
     refuse("--netG", "unet_128", says=("latest_net_G_A.pth", "--netG"))
 
 
-def test_flags_that_mean_nothing_here(refuse):
+def test_flags_without_meaning_are_refused(refuse):
     refuse("--model", "cycle_gan", says=("--model cycle_gan", "leave it out"))
     refuse("--outptu", "x", says=("--outptu", "--output"))
 
 
-def test_files_that_cannot_be_written(refuse, tmp_path):
+def test_unwritable_files_are_refused(refuse, tmp_path):
     (tmp_path / "in_the_way").touch()
     refuse("--output", tmp_path, says=(f"--output {tmp_path} is a folder",))
     refuse("--output", tmp_path / "in_the_way" / "x", says=("--output", "in_the_way", "another"))
 
 
-def test_a_run_with_one_generator_has_one_direction(refuse, trained, tmp_path):
+@pytest.mark.parametrize("through_link", [False, True])
+def test_special_files_are_refused_before_the_conversion(
+    through_link, refuse, tmp_path, monkeypatch
+):
+    """Replacing a device node, as root, would damage the system; a pipe is as special."""
+    monkeypatch.delattr("export.generator.convert")
+    output = pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    if through_link:
+        output = tmp_path / "link"
+        output.symlink_to(pipe)
+
+    refuse("--output", output, says=(f"--output {output}", "special file", "regular file"))
+    assert pipe.is_fifo()
+
+
+def test_output_is_written_through_a_link(exported, trained, call, tmp_path):
+    (tmp_path / "checkpoints").symlink_to(trained)
+    link = tmp_path / "link.onnx"
+    link.symlink_to(tmp_path / "real.onnx")
+    ok(call(*EXPORT, "--name", "tiny", "--output", link))
+    assert link.is_symlink()
+    assert metadata(tmp_path / "real.onnx") == metadata(exported[0] / "AtoB.onnx")
+
+
+def test_direction_of_a_single_generator_is_fixed(refuse, trained, tmp_path):
     folder = tmp_path / "checkpoints" / "pairs"
     folder.mkdir()
     for kept, source in (("latest_net_G.pth", "latest_net_G_A.pth"), ("train_opt.json",) * 2):
@@ -253,12 +290,12 @@ def test_a_run_with_one_generator_has_one_direction(refuse, trained, tmp_path):
 
 
 @pytest.mark.parametrize("difference", [0.5, float("nan")])
-def test_a_file_that_does_something_else_is_not_written(difference, refuse, monkeypatch):
-    monkeypatch.setattr("export.onnx_export.largest_difference", lambda *_: difference)
+def test_a_file_that_differs_is_not_written(difference, refuse, monkeypatch):
+    monkeypatch.setattr("export.generator.max_difference", lambda *_: difference)
     refuse(says=("differs from PyTorch", str(difference), "0.001", "2×3×61×73"))
 
 
-def test_an_exporter_that_fails_is_one_line(refuse, monkeypatch):
+def test_exporter_errors_are_one_line(refuse, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("no such operation\nand a page of advice")
 
