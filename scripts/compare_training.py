@@ -1,16 +1,15 @@
-"""Does a faster way train as well? The same runs, several seeds, two sets of flags.
+"""Compare the quality of two training configurations over several seeds.
 
-    python scripts/compare_training/trainer.py --dataroot datasets/emoji --work /tmp/compare \\
+    python scripts/compare_training.py --dataroot datasets/emoji --work /tmp/compare \\
         --label precision_cpu --a "--precision fp32" --b "--precision bf16" \\
         -- --n_epochs 4 --n_epochs_decay 0
 
-Trains with ``train.py`` and translates with ``test.py``, in float32 whatever the training did, once
-for every seed and side. A figure is *within the spread* when the means of the two sides differ by
-no more than the seeds of one side do among themselves (largest minus smallest); ``t`` is the same
-difference in standard errors. The figures are the mean difference between translations and their
-true counterparts of the same name (0…255), both ways, and the mean of every loss over the last
-quarter of the run. ``--jobs 2`` runs two trainings at a time, one thread each. Raw figures go to
-``benchmarks/``.
+For each seed and side, ``train.py`` trains and ``test.py`` translates, the latter always in
+float32. The figures are the mean absolute error between translations and the true images of the
+same name (gray levels, both directions), and the mean of each loss over the last quarter of the
+run. A figure is *within the spread* if the means of the two sides differ by no more than the seeds
+of one side do (maximum minus minimum); ``t`` is the same difference in standard errors.
+``--jobs 2`` runs two trainings at a time with one thread each. The report goes to ``benchmarks/``.
 """
 
 import argparse
@@ -25,117 +24,126 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from benchmark import NO_DISPLAY, OUTPUT_TAIL, ROOT, machine, split_args, write_report
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
-
-from benchmark import machine, split_words, write_report  # noqa: E402
-
-SHOW = ["--display_id", "0", "--no_html", "--print_freq", "5", "--num_threads", "0"]
-BINS = 20  # points of a loss curve in the report
+TRAIN_ARGS = [*NO_DISPLAY, "--print_freq", "5", "--num_threads", "0"]
+NUM_BINS = 20  # points of a loss curve in the report
 
 
 def main() -> None:
-    opt, flags = parse()
-    jobs = [(side, seed) for seed in opt.seeds for side in ("a", "b")]
+    opt, extra = parse_args()
+    jobs = [(side, seed) for seed in opt.seeds for side in "ab"]
     with ThreadPoolExecutor(opt.jobs) as pool:
-        found = list(pool.map(lambda job: one_run(opt, *job, flags), jobs))
-    runs = {
-        side: [run for (s, _), run in zip(jobs, found, strict=True) if s == side] for side in "ab"
-    }
+        results = list(pool.map(lambda job: train_and_test(opt, *job, extra), jobs))
+
+    runs: dict[str, list[dict]] = {"a": [], "b": []}
+    for (side, _), result in zip(jobs, results, strict=True):
+        runs[side].append(result)
     report = {
-        "machine": machine(), "seeds": opt.seeds, "flags": flags, "a": opt.a, "b": opt.b,
-        "dataroot": str(opt.dataroot), "summary": summary(runs), "runs": runs,
-    }  # fmt: skip
+        "machine": machine(),
+        "seeds": opt.seeds,
+        "flags": extra,
+        "a": opt.a,
+        "b": opt.b,
+        "dataroot": str(opt.dataroot),
+        "summary": summarize(runs),
+        "runs": runs,
+    }
     write_report(f"compare_{opt.label}", report)
 
 
-def parse() -> tuple[Namespace, list[str]]:
-    words, flags = split_words()
+def parse_args() -> tuple[Namespace, list[str]]:
+    args, extra = split_args()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dataroot", type=Path, required=True, help="with paired test folders")
-    parser.add_argument("--a", default="--precision fp32", help="flags of the side to trust")
-    parser.add_argument("--b", default="--precision bf16", help="flags of the side to judge")
+    parser.add_argument("--a", default="--precision fp32", help="options of the reference side")
+    parser.add_argument("--b", default="--precision bf16", help="options of the other side")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
     parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints")
     parser.add_argument("--label", required=True, help="name of the report")
-    return parser.parse_args(words), flags
+    return parser.parse_args(args), extra
 
 
-def one_run(opt: Namespace, side: str, seed: int, flags: list[str]) -> dict:
-    """Train, translate, measure."""
+def train_and_test(opt: Namespace, side: str, seed: int, extra: list[str]) -> dict:
+    """Return the figures and loss curves of one run."""
     name = f"{opt.label}_{side}{seed}"
     common = ["--name", name, "--checkpoints_dir", str(opt.work), "--dataroot", str(opt.dataroot)]
-    own = shlex.split(getattr(opt, side))
-    call(opt, "train.py", *common, "--seed", str(seed), *flags, *own, *SHOW)
+    side_args = shlex.split(getattr(opt, side))
+    run(opt, "train.py", *common, "--seed", str(seed), *extra, *side_args, *TRAIN_ARGS)
     results = ["--results_dir", str(opt.work / "results"), "--precision", "fp32"]
-    call(opt, "test.py", *common, "--model", "cycle_gan", *results)
+    run(opt, "test.py", *common, "--model", "cycle_gan", *results)
+
     images = opt.work / "results" / name / "test_latest" / "images"
-    lines = (opt.work / name / "losses.jsonl").read_text("utf-8").splitlines()
-    losses = [json.loads(line)["losses"] for line in lines]
-    late = losses[-len(losses) // 4 :]
-    figures = {f"error_{way}": error(opt, images, way) for way in "AB"}
-    figures |= {key: statistics.fmean(record[key] for record in late) for key in losses[0]}
-    print(
-        f"{side} seed {seed}: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()), flush=True
-    )
-    return {"seed": seed, "figures": figures, "curves": curves(losses)}
+    figures = {f"error_{domain}": mean_error(opt, images, domain) for domain in "AB"}
+    records = (opt.work / name / "losses.jsonl").read_text("utf-8").splitlines()
+    losses = [json.loads(record)["losses"] for record in records]
+    last_quarter = losses[-len(losses) // 4 :]
+    for key in losses[0]:
+        figures[key] = statistics.fmean(record[key] for record in last_quarter)
+
+    text = ", ".join(f"{key} {value:.3f}" for key, value in figures.items())
+    print(f"{side} seed {seed}: {text}", flush=True)
+    return {"seed": seed, "figures": figures, "curves": loss_curves(losses)}
 
 
-def call(opt: Namespace, *words: str) -> None:
+def run(opt: Namespace, *args: str) -> None:
+    """Run a command of this program. Exits with its output if it fails."""
     threads = {"OMP_NUM_THREADS": "1"} if opt.jobs > 1 else {}
     done = subprocess.run(
-        [sys.executable, *words], cwd=ROOT, env={**os.environ, **threads},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    if done.returncode:
-        sys.exit(f"error: {' '.join(words)} failed:\n{done.stdout[-3000:]}")
-
-
-def error(opt: Namespace, images: Path, way: str) -> float:
-    """Mean |fake − true| over the test images of domain ``way``, in gray levels."""
-    pairs = [
-        (images / f"{path.stem}_fake_{way}.png", path)
-        for path in sorted((opt.dataroot / f"test{way}").iterdir())
-    ]
-    return statistics.fmean(
-        float(np.abs(pixels(fake) - pixels(true)).mean()) for fake, true in pairs
+        [sys.executable, *args],
+        cwd=ROOT,
+        env={**os.environ, **threads},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
+    if done.returncode:
+        sys.exit(f"error: {' '.join(args)} failed:\n{done.stdout[-OUTPUT_TAIL:]}")
 
 
-def pixels(path: Path) -> np.ndarray:
+def mean_error(opt: Namespace, images: Path, domain: str) -> float:
+    """Return mean |fake − true| over the test images of ``domain``, in gray levels."""
+    errors = []
+    for path in sorted((opt.dataroot / f"test{domain}").iterdir()):
+        fake = read_pixels(images / f"{path.stem}_fake_{domain}.png")
+        errors.append(float(np.abs(fake - read_pixels(path)).mean()))
+    return statistics.fmean(errors)
+
+
+def read_pixels(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"), dtype=np.float64)
 
 
-def curves(losses: list[dict]) -> dict[str, list[float]]:
-    """Every loss, averaged over ``BINS`` equal parts of the run."""
-    parts = np.array_split(np.arange(len(losses)), BINS)
+def loss_curves(losses: list[dict]) -> dict[str, list[float]]:
+    """Return each loss, averaged over `NUM_BINS` equal parts of the run."""
+    bins = np.array_split(np.arange(len(losses)), NUM_BINS)
     return {
-        key: [round(float(np.mean([losses[i][key] for i in part])), 4) for part in parts]
+        key: [round(float(np.mean([losses[i][key] for i in part])), 4) for part in bins]
         for key in losses[0]
     }
 
 
-def summary(runs: dict[str, list[dict]]) -> dict[str, dict]:
-    """By figure: the means of both sides, their difference, and the spread of the seeds."""
+def summarize(runs: dict[str, list[dict]]) -> dict[str, dict]:
+    """Return, by figure, the means of both sides, their difference, and the spread of the seeds."""
     rows = {}
     for key in runs["a"][0]["figures"]:
         a, b = ([run["figures"][key] for run in runs[side]] for side in "ab")
-        difference, spread = statistics.fmean(b) - statistics.fmean(a), max(map(extent, (a, b)))
-        error_of_means = sum(statistics.variance(x) / len(x) for x in (a, b)) ** 0.5
+        difference = statistics.fmean(b) - statistics.fmean(a)
+        spread = max(max(a) - min(a), max(b) - min(b))
+        standard_error = sum(statistics.variance(x) / len(x) for x in (a, b)) ** 0.5
         rows[key] = {
-            "a": statistics.fmean(a), "b": statistics.fmean(b), "difference": difference,
-            "spread": spread, "t": difference / error_of_means, "within": abs(difference) <= spread,
-        }  # fmt: skip
+            "a": statistics.fmean(a),
+            "b": statistics.fmean(b),
+            "difference": difference,
+            "spread": spread,
+            "t": difference / standard_error,
+            "within": abs(difference) <= spread,
+        }
         print(f"{key}: " + ", ".join(f"{name} {value:.3f}" for name, value in rows[key].items()))
     return rows
-
-
-def extent(values: list[float]) -> float:
-    return max(values) - min(values)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# From nothing to translated pictures: sets up, draws the mini set, trains on it, translates.
-# About four minutes on two cores, less on a GPU, beside the download of the packages.
+# Set up, generate the mini dataset, train on it, translate its test images.
+# About four minutes on two cores, less on a GPU, plus the download of the packages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh
@@ -13,5 +13,6 @@ python="${VENV:-.venv}/bin/python"
 "$python" test.py --dataroot datasets/mini/testA --name mini --model test
 
 echo
-echo "Open this page in a browser: $PWD/results/mini/test_latest/index.html"
-echo "How it got there:            $PWD/checkpoints/mini/web/index.html"
+echo "Open these pages in a browser:"
+echo "  results:  $PWD/results/mini/test_latest/index.html"
+echo "  training: $PWD/checkpoints/mini/web/index.html"

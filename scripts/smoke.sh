@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every model trains for a moment and translates a picture, with full-size networks.
-# About six minutes on two busy cores. What it prints: docs/smoke.txt
+# Train every model briefly with full-size networks, and translate an image with it.
+# About six minutes on two busy cores. Expected output: docs/smoke.txt
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh

@@ -1,10 +1,11 @@
-"""What each measure of the executor is worth on this GPU: one table, stage by stage.
+"""Measure what each optimization of the training step gains on a GPU.
 
     python scripts/stages_gpu.py --size 256 --batch 1 8
 
-Eager float32, TF32, bf16, channels-last, compiled, captured: each on top of the one before, on the
-default networks. For every stage: milliseconds a step (median of blocks), kernels a step and how
-many of them only change the memory layout, and the peak memory.
+The stages are eager float32, TF32, bf16, channels-last, compiled, captured, each on top of the
+previous one, with the default networks. For each: milliseconds per step (median of blocks), kernels
+per step and how many of these only change the memory layout, and the peak memory. The report is
+rewritten after each stage.
 """
 
 import argparse
@@ -12,35 +13,35 @@ import re
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import torch
+from benchmark import NO_DISPLAY, write_report
+from torch.autograd import DeviceType
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+from engine.compile import compile_network
+from engine.cuda_graph import WARMUP_STEPS, CapturedStep
+from models import create_model
+from options import TrainOptions
 
-from benchmark import write_report  # noqa: E402
-
-from engine.compile import compile_network  # noqa: E402
-from engine.cuda_graph import WARMUP_STEPS, CapturedStep  # noqa: E402
-from models import create_model  # noqa: E402
-from options import TrainOptions  # noqa: E402
-
-LAYOUT_COPY = re.compile(r"nchwToNhwc|nhwcToNchw|convertTensor", re.IGNORECASE)
 STAGES = ("fp32", "tf32", "bf16", "channels_last", "compiled", "captured")
+LAYOUT_COPY = re.compile(r"nchwToNhwc|nhwcToNchw|convertTensor", re.IGNORECASE)
+COPIES = ("Memcpy", "Memset")
+GIB = 2**30
 
 
-def build(stage: str, batch: int, size: int):
-    """A model with all measures up to ``stage``, and a function that takes one step."""
+def build_step(stage: str, batch: int, size: int) -> Callable[[], None]:
+    """Return a function that takes one training step with all optimizations up to ``stage``."""
     level = STAGES.index(stage)
     torch.backends.cudnn.benchmark = True
     torch.backends.cudnn.allow_tf32 = level >= STAGES.index("tf32")
-    words = ["--dataroot", ".", "--batch_size", str(batch), "--crop_size", str(size)]
-    opt = TrainOptions().parse([*words, "--load_size", str(size)])
-    model = create_model(opt).to("cuda")
+
+    args = ["--dataroot", ".", "--batch_size", str(batch), *NO_DISPLAY]
+    args += ["--crop_size", str(size), "--load_size", str(size)]
+    model = create_model(TrainOptions().parse(args)).to("cuda")
     if level >= STAGES.index("bf16"):
-        model.precision = partial(torch.autocast, "cuda", dtype=torch.bfloat16)
+        model.autocast = partial(torch.autocast, "cuda", dtype=torch.bfloat16)
     layout = torch.contiguous_format
     if level >= STAGES.index("channels_last"):
         layout = torch.channels_last
@@ -48,9 +49,9 @@ def build(stage: str, batch: int, size: int):
     if level >= STAGES.index("compiled"):
         for net in model.networks.values():
             compile_network(net)
-    images = [torch.rand(batch, 3, size, size, device="cuda") * 2 - 1 for _ in "AB"]
-    A, B = (image.to(memory_format=layout) for image in images)
-    model.set_input({"A": A, "B": B})
+
+    images = {side: torch.rand(batch, 3, size, size, device="cuda") * 2 - 1 for side in "AB"}
+    model.set_input({side: image.to(memory_format=layout) for side, image in images.items()})
     for optimizer in model.optimizers.values():
         for group in optimizer.param_groups:
             group.update(fused=True, capturable=True, lr=torch.tensor(group["lr"], device="cuda"))
@@ -58,26 +59,34 @@ def build(stage: str, batch: int, size: int):
 
 
 def measure(stage: str, batch: int, size: int, blocks: int = 5, steps: int = 10) -> dict:
-    """The figures of one stage."""
+    """Return the measurements of one stage."""
     torch._dynamo.reset()
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
+
     start = time.perf_counter()
-    step = build(stage, batch, size)
+    step = build_step(stage, batch, size)
     for _ in range(WARMUP_STEPS + 2):
         step()
     torch.cuda.synchronize()
-    seconds_to_start = time.perf_counter() - start
-    blocks_ms = [block_ms(step, steps) for _ in range(blocks)]
+    startup_s = time.perf_counter() - start
+
+    blocks_ms = [time_block(step, steps) for _ in range(blocks)]
     kernels = kernel_names(step)
     return {
-        "stage": stage, "batch": batch, "ms": statistics.median(blocks_ms), "blocks": blocks_ms,
-        "kernels": len(kernels), "layout_copies": sum(bool(LAYOUT_COPY.search(k)) for k in kernels),
-        "peak_GiB": torch.cuda.max_memory_allocated() / 2**30, "start_s": seconds_to_start,
-    }  # fmt: skip
+        "stage": stage,
+        "batch": batch,
+        "ms": statistics.median(blocks_ms),
+        "blocks": blocks_ms,
+        "kernels": len(kernels),
+        "layout_copies": sum(bool(LAYOUT_COPY.search(name)) for name in kernels),
+        "peak_GiB": torch.cuda.max_memory_allocated() / GIB,
+        "start_s": startup_s,
+    }
 
 
-def block_ms(step, steps: int) -> float:
+def time_block(step: Callable[[], None], steps: int) -> float:
+    """Return milliseconds per step."""
     torch.cuda.synchronize()
     start = time.perf_counter()
     for _ in range(steps):
@@ -86,29 +95,40 @@ def block_ms(step, steps: int) -> float:
     return (time.perf_counter() - start) / steps * 1000
 
 
-def kernel_names(step) -> list[str]:
+def kernel_names(step: Callable[[], None]) -> list[str]:
+    """Return the name of each kernel that a step runs on the GPU."""
     activities = [torch.profiler.ProfilerActivity.CUDA]
     with torch.profiler.profile(activities=activities) as profile:
         step()
         torch.cuda.synchronize()
-    return [event.name for event in profile.events() if "Memcpy" not in event.name]
+
+    # Launches and other calls of the CUDA runtime are events of the CPU; annotations, such as
+    # those of optimizers, appear on both.
+    names = (
+        event.name
+        for event in profile.events()
+        if event.device_type == DeviceType.CUDA and not event.is_user_annotation
+    )
+    return [name for name in names if not name.startswith(COPIES)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--batch", type=int, nargs="+", default=[1])
+    parser.add_argument("--size", type=int, default=256, help="side length in pixels")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1], help="batch sizes")
+    parser.add_argument("--label", default="gpu_stages", help="start of the name of the report")
     opt = parser.parse_args()
     if not torch.cuda.is_available():
-        sys.exit("error: PyTorch sees no GPU here; this table is about one")
-    rows = []
+        sys.exit("error: PyTorch sees no GPU here, which this script measures")
+
+    rows: list[dict] = []
+    report = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__, "rows": rows}
     for batch in opt.batch:
         for stage in STAGES:
             rows.append(measure(stage, batch, opt.size))
             row = {k: round(v, 3) if isinstance(v, float) else v for k, v in rows[-1].items()}
             print({k: v for k, v in row.items() if k != "blocks"}, flush=True)
-    report = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__, "rows": rows}
-    write_report(f"gpu_stages_{opt.size}", report)
+            write_report(f"{opt.label}_{opt.size}", report)
 
 
 if __name__ == "__main__":
