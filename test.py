@@ -58,10 +58,10 @@ def test(opt: Namespace) -> None:
             bar.update(world.size * len(batch["A"]))
             translated += len(batch["A"])
 
-    (translated,) = world.all_reduce_sum([translated])
+    (total,) = world.all_reduce_sum([translated])
     broken = set(chain.from_iterable(world.gather(list(dataset.broken))))
     if world.is_main:
-        text = f"{translated:.0f} of {dataset.expected} images written to {page.index}"
+        text = f"{total:.0f} of {dataset.expected} images written to {page.index}"
         print(text + incomplete_reason(opt, len(dataset) < len(dataset.dataset), len(broken)))
         with tolerate_read_only(model.save_dir):
             write_text(model.save_dir / "test_opt.txt", describe(opt) + "\n")

@@ -26,6 +26,7 @@ class GradientAllReduce:
 
     def finish(self) -> None:
         """Wait for the all-reduce and write the sums into the gradients."""
+        assert self.work is not None and self.message is not None, "start() comes first"
         self.work.wait()
         sizes = [gradient.numel() for gradient in self.gradients]
         torch._foreach_copy_(self.gradients, list(self.message.split(sizes)))

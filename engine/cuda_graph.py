@@ -57,18 +57,18 @@ class CapturedStep:
         self.model.set_tensors(self.static_inputs)
 
         if self.graph is None:
-            self._capture()
+            self.graph = self._capture()
         self.graph.replay()
 
         # An eager step in between has replaced these by its own results.
         self.model.losses = dict(self.static_losses)
         self.model.set_tensors(self.static_visuals)
 
-    def _capture(self) -> None:
+    def _capture(self) -> torch.cuda.CUDAGraph:
         """Record a step, which computes nothing yet. Loader threads may keep running."""
         torch.cuda.synchronize()
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, stream=self.stream, capture_error_mode="thread_local"):
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
             self.model.step()
 
         # Detached: a reference to the autograd graph would keep its buffers for later steps.
@@ -78,3 +78,4 @@ class CapturedStep:
             for name, image in self.model.tensors(self.model.visual_sources).items()
         }
         self.model.set_tensors(self.static_visuals)
+        return graph

@@ -83,7 +83,7 @@ class StepExecutor:
     def step(self, batch: dict, loss_weight: float = 1.0) -> None:
         """Take one training step on ``batch``, ``loss_weight`` of the global batch of all ranks."""
         self.loss_weight = loss_weight
-        if self.world.is_distributed:
+        if self.model.loss_weight is not None:
             self.model.loss_weight.fill_(loss_weight)
             self.model.is_padding_step = loss_weight == 0
 

@@ -278,11 +278,13 @@ class BaseModel:
     def use_ema(self) -> Iterator[None]:
         """Replace the generators by their moving averages inside the block."""
         networks = self.networks
-        self.set_tensors({f"net{name}": ema for name, ema in self.ema_networks.items()})
+        for name, ema in self.ema_networks.items():
+            setattr(self, f"net{name}", ema)
         try:
             yield
         finally:
-            self.set_tensors({f"net{name}": networks[name] for name in self.ema_networks})
+            for name in self.ema_networks:
+                setattr(self, f"net{name}", networks[name])
 
     # --- state --------------------------------------------------------------------------------
 

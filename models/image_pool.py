@@ -38,13 +38,13 @@ class ImagePool:
             return
 
         rows: list[int] = []
-        from_store: list[bool] = []
+        from_store: list[int] = []
         sources: list[int] = []
         written: dict[int, int] = {}  # row of the store → image of this batch written there
         for i in range(n):
             row, is_swap = self._draw_row()
             rows.append(row)
-            from_store.append(is_swap and row not in written)
+            from_store.append(int(is_swap and row not in written))
             sources.append(written.get(row, i) if is_swap else i)
             written[row] = i
 
@@ -86,6 +86,7 @@ class ImagePool:
         In a batch of several images, those whose stored counterpart has another shape are returned
         themselves.
         """
+        assert self.stored is not None
         stored = list(self.stored)
         returned = []
         for i, (row, from_store, source, write) in enumerate(self.plans[len(fakes)].T.tolist()):

@@ -26,12 +26,12 @@ class TestModel(BaseModel):
         super().__init__(opt)
         self.uses_G_B = opt.backward  # translate B → A with the second of two generators
         self.suffix = opt.model_suffix
-        channels = (opt.input_nc, opt.output_nc)
+        input_nc, output_nc = opt.input_nc, opt.output_nc
         if self.uses_G_B:
-            channels = channels[::-1]
+            input_nc, output_nc = output_nc, input_nc
 
         G_options = (opt.ngf, opt.netG, opt.norm, not opt.no_dropout, opt.init_type, opt.init_gain)
-        self.netG = define_G(*channels, *G_options)
+        self.netG = define_G(input_nc, output_nc, *G_options)
 
     def set_input(self, batch: dict) -> None:
         """Take the ``A`` of a batch."""

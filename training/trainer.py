@@ -243,7 +243,7 @@ class Trainer:
 
     def show_images(self) -> None:
         """Send the translations of the fixed images to visdom, TensorBoard or W&B."""
-        if self.visualizer.loggers:
+        if self.visualizer.shows_images:
             with self.timer.pause():
                 self.visualizer.show_images(self.executor.preview(self.samples))
 

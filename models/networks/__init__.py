@@ -5,6 +5,7 @@ registries `GENERATORS`, `DISCRIMINATORS`, `NORMS` and `INIT_TYPES`.
 """
 
 import bisect
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -32,14 +33,14 @@ __all__ = [
 ]
 
 # name → constructor(input_nc, output_nc, ngf, norm=..., use_dropout=...)
-GENERATORS = {
+GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "resnet_9blocks": partial(ResnetGenerator, n_blocks=9),
     "resnet_6blocks": partial(ResnetGenerator, n_blocks=6),
     "unet_256": partial(UnetGenerator, num_downs=8),
     "unet_128": partial(UnetGenerator, num_downs=7),
 }
 # name → constructor(input_nc, ndf, n_layers, norm)
-DISCRIMINATORS = {
+DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
     "basic": lambda input_nc, ndf, n_layers, norm: NLayerDiscriminator(input_nc, ndf, 3, norm),
     "n_layers": NLayerDiscriminator,
     "pixel": lambda input_nc, ndf, n_layers, norm: PixelDiscriminator(input_nc, ndf, norm),

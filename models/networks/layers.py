@@ -68,9 +68,15 @@ class Conv2d(nn.Conv2d):
 class ConvTranspose2d(nn.ConvTranspose2d):
     """The same for a transposed convolution."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        assert output_size is None, "the size follows from output_padding"
         return F.conv_transpose2d(
-            x, self.weight, None, self.stride, self.padding, self.output_padding
+            x,
+            self.weight,
+            None,
+            self.stride,
+            self.padding,  # type: ignore[arg-type]
+            self.output_padding,
         )
 
 

@@ -3,12 +3,18 @@
 Isola et al., 2017, appendix A.1.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from models.networks.layers import Tanh, conv, conv_transpose, forward_padded, has_bias
 
-HALVE = {"kernel_size": 4, "stride": 2, "padding": 1}  # transposed: doubles the size
+HALVE: dict[str, Any] = {
+    "kernel_size": 4,
+    "stride": 2,
+    "padding": 1,
+}  # transposed: doubles the size
 
 
 class UnetGenerator(nn.Module):

@@ -303,7 +303,7 @@ def test_steps_are_captured_as_long_as_images_have_one_size(monkeypatch):
     monkeypatch.setattr(CapturedStep, "_warm_up", lambda self: on_stream.append(self.model.step()))
     _, executor = runner_for(**SIZE, pool_size=3)
     executor._capture(forced=True)
-    assert "one size" in executor.how[-1]
+    assert "one size" in executor.description[-1]
     for size in (32, 32, 36, 32):
         data = batch(0, size=size)
         executor.step({k: v.float() if torch.is_tensor(v) else v for k, v in data.items()})

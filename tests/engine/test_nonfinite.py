@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from helpers.commands import TINY, call_in, make_images, ok
-from helpers.runs import RUN, go_on, losses, start
+from helpers.runs import RUN, losses, resume, start
 from PIL import Image
 
 from checkpoint.state import LATEST, DamagedStateError, check_finite, load_state
@@ -28,7 +28,7 @@ def poisoned(monkeypatch):
             taken += 1
             with pytest.MonkeyPatch.context() as patch:
                 if taken in steps:
-                    patch.setattr(self, "gan_loss", lambda scores, _: scores.mean() * math.nan)
+                    patch.setattr(self, "criterionGAN", lambda pred, _: pred.mean() * math.nan)
                 real(self)
 
         monkeypatch.setattr(CycleGANModel, "step", step)
@@ -64,7 +64,7 @@ def test_a_bad_loss_stops_the_run_with_all_that_one_needs_to_know(dataset, tmp_p
     for part in ("G_A is nan", "step 5", str(folder / LATEST), "--skip_nonfinite", "--lr"):
         assert part in done.stderr
     check_finite(load_state(folder))
-    done = ok(go_on(tmp_path))  # with the image after the bad one
+    done = ok(resume(tmp_path))  # with the image after the bad one
     assert done.stdout.startswith("resuming run at epoch 2, iteration 1")
 
 
@@ -72,13 +72,13 @@ def test_some_can_be_allowed(dataset, tmp_path, poisoned):
     poisoned({2, 4})
     words = ["--dataroot", dataset, *RUN, "--skip_nonfinite", "4"]
     done = ok(call_in(tmp_path, "train.py", "--name", "run", *words))
-    assert done.stdout.count("the update was left out") == 2
+    assert done.stdout.count("the update was skipped") == 2
     assert "4 of 4" in done.stdout  # those of the generators and of the discriminators
     assert all(math.isfinite(v) for v in losses(tmp_path / "checkpoints" / "run")[-1][3].values())
 
 
 def test_a_gradient_alone_is_named(dataset, tmp_path, monkeypatch):
-    real = CycleGANModel.generator_loss
+    real = CycleGANModel.loss_G_A
 
     class Bad(torch.autograd.Function):
         @staticmethod
@@ -89,10 +89,7 @@ def test_a_gradient_alone_is_named(dataset, tmp_path, monkeypatch):
         def backward(ctx, grad):
             return grad * math.inf
 
-    def loss(self, *direction):
-        return Bad.apply(real(self, *direction))
-
-    monkeypatch.setattr(CycleGANModel, "generator_loss", loss)
+    monkeypatch.setattr(CycleGANModel, "loss_G_A", lambda self: Bad.apply(real(self)))
     with pytest.raises(UserError, match="a gradient of G is not finite at epoch 1, iters 1"):
         start(tmp_path, "run", "--dataroot", dataset, *RUN)
 

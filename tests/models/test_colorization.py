@@ -257,12 +257,12 @@ def test_what_makes_no_sense_is_refused(script, words, says, photos, tmp_path):
 def test_other_models_name_the_right_one(model, photos, at_hand):
     words = ["--name", "paint", "--dataroot", photos, "--gpu_ids", "-1", "--model", model]
     done = call_in(at_hand, "test.py", *words)
-    failures(done, ["--output_nc 2", "for 1 → 2 there is --model colorization"])
+    failures(done, ["--output_nc 2", "for 1 → 2 channels use --model colorization"])
     assert not (at_hand / "results").exists()
 
 
 def test_the_translator_names_the_right_model(at_hand):
-    with pytest.raises(UserError, match="there is --model colorization"):
+    with pytest.raises(UserError, match="use --model colorization"):
         Translator("paint", checkpoints_dir=at_hand / "checkpoints", gpu_ids=-1)
 
 

@@ -9,6 +9,7 @@ from helpers.models import batch, moved, new_model, weights_of, words
 from torch.nn.functional import l1_loss, mse_loss
 
 from models import create_model
+from models.image_pool import ImagePool
 from models.losses import GAN_LOSSES
 from models.networks import DISCRIMINATORS, GENERATORS, NORMS
 from options import TrainOptions
@@ -75,17 +76,17 @@ def test_each_update_moves_its_own_networks_only():
     model.set_input(batch(0))
     model.plan_pools()
     start = weights_of(model)
-    model.update("G", model.generator_loss)
+    model.update("G", model.loss_G_A, model.loss_G_B)
     assert moved(model, start) == {"G_A", "G_B"}
     for name in ("D_A", "D_B"):
         assert all(weight.grad is None for weight in model.networks[name].parameters())
     middle = weights_of(model)
-    slopes = {name: gradients(model.networks[name]) for name in ("G_A", "G_B")}
-    model.update("D", model.discriminator_loss)
+    grads = {name: gradients(model.networks[name]) for name in ("G_A", "G_B")}
+    model.update("D", model.loss_D_A, model.loss_D_B)
     assert moved(model, middle) == {"D_A", "D_B"}
-    for name, before in slopes.items():
-        for weight, slope in zip(model.networks[name].parameters(), before, strict=True):
-            assert weight.grad is None or torch.equal(weight.grad, slope)
+    for name, before in grads.items():
+        for weight, grad in zip(model.networks[name].parameters(), before, strict=True):
+            assert weight.grad is None or torch.equal(weight.grad, grad)
 
 
 def gradients(net) -> list:
@@ -106,24 +107,28 @@ def test_gradients_of_a_step_do_not_leak_into_the_next():
         assert (first is second is None) or torch.equal(first, second)
 
 
-class KnownPool:
-    """Stands in for a pool: remembers what it is given, hands out a known image."""
+class KnownPool(ImagePool):
+    """Records the images it gets and returns known ones."""
 
-    def __init__(self, answer):
-        self.answer, self.draw_image, self.given = answer, 0, None
+    def __init__(self, returned):
+        super().__init__(size=0)
+        self.returned = returned
+        self.planned = 0
+        self.received = None
 
-    def draw(self, n, *where):
-        self.draw_image += n
+    def plan(self, n, *device):
+        self.planned += n
 
     def query(self, fakes):
-        self.given = fakes
-        return self.answer
+        self.received = fakes
+        return self.returned
 
 
 def test_discriminators_judge_what_comes_from_their_pool():
     model = new_model()
     data, other = batch(0), batch(1)
-    model.pools = {"fake_B": KnownPool(other["B"]), "fake_A": KnownPool(other["A"])}
+    model.fake_B_pool = KnownPool(other["B"])
+    model.fake_A_pool = KnownPool(other["A"])
     model.set_input(data)
     with torch.no_grad():
         fakes = {"fake_B": model.networks["G_A"](data["A"]),
@@ -136,9 +141,9 @@ def test_discriminators_judge_what_comes_from_their_pool():
     model.optimize_parameters()
     for name, fake in fakes.items():
         pool = model.pools[name]
-        assert pool.draw_image == 1
-        assert not pool.given.requires_grad
-        torch.testing.assert_close(pool.given, fake, rtol=0, atol=1e-12)  # from before the G step
+        assert pool.planned == 1
+        assert not pool.received.requires_grad
+        torch.testing.assert_close(pool.received, fake, rtol=0, atol=1e-12)  # from before the G step
     for name, value in expected.items():
         assert model.get_current_losses()[name] == pytest.approx(value.item(), rel=1e-12)
 
@@ -195,7 +200,7 @@ def test_the_generators_descend_on_the_sum_of_their_losses():
     model = new_model()
     model.set_input(batch(0))
     model.plan_pools()
-    total = sum(model.generator_loss(*way).item() for way in (("A", "B"), ("B", "A")))
+    total = model.loss_G_A().item() + model.loss_G_B().item()
     parts = {name: loss.item() for name, loss in model.losses.items()}
     assert total == pytest.approx(sum(parts.values()), rel=1e-12)
 

@@ -30,7 +30,7 @@ def set_up(**options):
     opt = TrainOptions().parse(["--dataroot", "."])
     for name, value in {"ema": 0.75, "verbose": False, **options}.items():
         setattr(opt, name, value)
-    model.decay = opt.ema
+    model.ema_decay = opt.ema
     return model.setup(opt)
 
 
@@ -89,7 +89,7 @@ def test_an_interrupted_run_ends_with_the_same_average(dataset, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def use_ema(dataset, tmp_path_factory):
+def averaged(dataset, tmp_path_factory):
     """A finished run with --ema, to be read only."""
     root = tmp_path_factory.mktemp("averaged")
     words = ["--dataroot", dataset, "--name", "run", *RUN, "--ema", "0.5", "--lr", "0.01"]

@@ -99,7 +99,7 @@ def test_a_whole_run_trains_resumes_and_translates(pairs, tmp_path):
     assert (where / "web" / "images" / "epoch002_fake_B.png").is_file()
     shared = ["--name", "p", "--gpu_ids", "-1", "--num_threads", "0"]
     done = ok(call_in(tmp_path, "test.py", *shared, "--model", "pix2pix", "--dataroot", pairs))
-    hint = "note: p learned from pairs A|B"
+    hint = "note: p was trained on pairs A|B"
     assert hint not in done.stdout
     images = tmp_path / "results" / "p" / "test_latest" / "images"
     assert {path.name for path in images.iterdir()} == {
@@ -107,7 +107,7 @@ def test_a_whole_run_trains_resumes_and_translates(pairs, tmp_path):
     }
     done = ok(call_in(tmp_path, "test.py", *shared, "--dataroot", pairs / "test"))
     (note,) = (line for line in done.stdout.splitlines() if line.startswith(hint))
-    assert note.endswith("type --model pix2pix")
+    assert note.endswith("add --model pix2pix")
     assert (images / "0_fake.png").is_file()
 
 

@@ -81,7 +81,7 @@ def test_nothing_due_is_ever_missed(every, batches):
         before = progress.total_iters
         progress.add(images)
         reached = any(n % every == 0 for n in range(before + 1, before + images + 1))
-        assert progress.passed(every) == reached
+        assert progress.every(every) == reached
     assert progress.total_iters == progress.iters == sum(batches)
 
 
