@@ -1,12 +1,14 @@
-"""The paths that only a GPU has. Without one they are skipped, and pytest says so."""
+"""Code paths that need a GPU. Without one, pytest reports these tests as skipped."""
 
 from __future__ import annotations
+
+import math
 
 import pytest
 import torch
 import torch.nn.functional as F
 from helpers import jobs
-from helpers.commands import call_in, golden, ok
+from helpers.commands import golden, ok, run_in
 from helpers.models import batch, weights_of, words
 
 from engine.cuda_graph import WARMUP_STEPS
@@ -16,25 +18,42 @@ from models.networks import define_G
 from models.networks.layers import ReflectionPad2d
 from options import TrainOptions
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+]
 
+NO_DISPLAY = {"display_id": 0, "no_html": True}  # works without dominate and visdom
 SIZE = {"crop_size": 32, "load_size": 32, "ngf": 8, "ndf": 8, "netG": "resnet_6blocks"}
 
 
-def runner_for(**options):
-    opt = TrainOptions().parse(["--dataroot", ".", *words(options)])
+@pytest.fixture
+def no_tf32(monkeypatch):
+    """Compute convolutions in float32, which PyTorch rounds to TF32 by default."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+
+
+@pytest.fixture(autouse=True)
+def restored_cudnn(monkeypatch):
+    """Restore the settings of cuDNN that executors change."""
+    for name in ("benchmark", "deterministic", "allow_tf32"):
+        monkeypatch.setattr(torch.backends.cudnn, name, getattr(torch.backends.cudnn, name))
+
+
+def make_executor(**options):
+    opt = TrainOptions().parse(["--dataroot", ".", *words({**NO_DISPLAY, **options})])
     model = create_model(opt)
     return model, StepExecutor(model, opt)
 
 
-def images(seed: int, n: int = 1) -> dict:
-    data = batch(seed, n)
+def images(seed: int, n: int = 1, size: int = 32) -> dict:
+    data = batch(seed, n, size)
     return {name: v.float() if torch.is_tensor(v) else v for name, v in data.items()}
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_gradients_hold_in_every_layout(n, layout):
+def test_gradients_hold_in_every_layout(n, layout, no_tf32):
     torch.manual_seed(0)
     net = define_G(3, 3, 8, "resnet_6blocks", "instance", init_gain=0.1)
     x = torch.randn(n, 3, 32, 32)
@@ -45,10 +64,10 @@ def test_gradients_hold_in_every_layout(n, layout):
         out.square().sum().backward()
         found = [w.grad.double().cpu().flatten() for w in net.parameters() if w.grad is not None]
         grads.append(torch.cat(found))
-    assert (grads[1] - grads[0]).norm() < 1e-2 * grads[0].norm()  # TF32 is on by default
+    assert (grads[1] - grads[0]).norm() < 1e-2 * grads[0].norm()
 
 
-def test_the_own_reflection_keeps_channels_last():
+def test_reflection_padding_keeps_channels_last():
     x = torch.randn(2, 4, 9, 11, device="cuda").to(memory_format=torch.channels_last)
     y = ReflectionPad2d(3)(x)
     assert torch.equal(y, F.pad(x, (3, 3, 3, 3), mode="reflect"))
@@ -56,12 +75,11 @@ def test_the_own_reflection_keeps_channels_last():
 
 
 @pytest.mark.parametrize("pool_size", [0, 3])
-def test_captured_steps_are_the_eager_ones(pool_size, monkeypatch):
-    """More steps than the warm-up, an odd batch and another learning rate in between."""
-    torch.backends.cudnn.allow_tf32 = False
+def test_captured_steps_equal_eager_steps(pool_size, no_tf32):
+    """More steps than the warm-up, with an odd batch and a change of the learning rate."""
     ends = []
     for captured in (False, True):
-        model, executor = runner_for(
+        model, executor = make_executor(
             **SIZE, precision="fp32", compile="off", pool_size=pool_size, batch_size=2
         )
         torch.backends.cudnn.benchmark = False
@@ -80,13 +98,30 @@ def test_captured_steps_are_the_eager_ones(pool_size, monkeypatch):
             assert torch.allclose(value, ends[1][1][name][key], atol=2e-3), (name, key)
 
 
+@pytest.mark.parametrize("model_name", ["cycle_gan", "pix2pix"])
+def test_all_optimizations_work_together(model_name):
+    """bf16, compiled and captured, with moving averages, dropout, previews and an odd batch."""
+    options = {**SIZE, "model": model_name, "batch_size": 2, "ema": 0.9}
+    model, executor = make_executor(**options, precision="bf16", compile="on", capture="on")
+    before = weights_of(model)
+    for i in range(WARMUP_STEPS + 6):
+        if i in (1, WARMUP_STEPS + 3):
+            executor.preview([images(100 + i)])
+        executor.step(images(i, n=1 if i in (2, WARMUP_STEPS + 2) else 2))
+        assert all(math.isfinite(value) for value in executor.losses().values()), i
+        assert executor.problem() is None
+    assert executor.run_step.graph is not None
+    for name, state in weights_of(model).items():
+        assert any(not torch.equal(value, before[name][key]) for key, value in state.items()), name
+
+
 @pytest.mark.parametrize("compile_", ["off", "on"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_first_golden_step_holds(precision, compile_):
     reference = golden("steps_cycle_gan_default.pt")
     options = {k: v for k, v in reference["options"].items() if k != "lambda_L1"}
     sizes = {"crop_size": 32, "load_size": 32}
-    model, executor = runner_for(**options, **sizes, precision=precision, compile=compile_)
+    model, executor = make_executor(**options, **sizes, precision=precision, compile=compile_)
     for net, state in reference["initial"].items():
         model.networks[net].load_state_dict(state)
     A, B = (reference[side][0].float() / 127.5 - 1 for side in "AB")
@@ -96,15 +131,15 @@ def test_the_first_golden_step_holds(precision, compile_):
     assert torch.allclose(found, reference["losses"][0], rtol=bound)
 
 
-def test_deep_images_are_computed_with_all_digits(monkeypatch, capsys):
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
-    runner_for(**SIZE, input_nc=1, output_nc=1, bit_depth=16)
+def test_images_of_16_bits_are_computed_without_tf32(capsys):
+    torch.backends.cudnn.allow_tf32 = True
+    make_executor(**SIZE, input_nc=1, output_nc=1, bit_depth=16)
     assert not torch.backends.cudnn.allow_tf32
     assert "TF32" not in capsys.readouterr().out
 
 
-def test_running_values_go_back_in_a_captured_step_that_went_bad():
-    model, executor = runner_for(**SIZE, norm="batch", precision="fp32", compile="off")
+def test_running_statistics_are_restored_in_a_captured_step():
+    model, executor = make_executor(**SIZE, norm="batch", precision="fp32", compile="off")
     for i in range(WARMUP_STEPS + 2):
         executor.step(images(i))
     before = weights_of(model)
@@ -120,27 +155,27 @@ def test_running_values_go_back_in_a_captured_step_that_went_bad():
 
 
 def test_images_of_several_sizes_are_not_replayed():
-    """A pool holds both sizes from the odd one on; before it the step was captured."""
-    _, executor = runner_for(**SIZE, precision="fp32", compile="off", pool_size=3)
+    """The pool stores both sizes from the odd one on; before that, the step was captured."""
+    _, executor = make_executor(**SIZE, precision="fp32", compile="off", pool_size=3)
     for i in range(WARMUP_STEPS + 2):
         executor.step(images(i))
     assert executor.run_step.graph is not None
-    executor.run_step._replay = None  # from now on an error
+    executor.run_step._replay = None  # calling it is now an error
     for size in (36, 32, 32):
-        data = batch(size, size=size)
-        executor.step({k: v.float() if torch.is_tensor(v) else v for k, v in data.items()})
+        executor.step(images(size, size=size))
     assert executor.problem() is None
 
 
-def test_one_process_over_nccl_is_the_plain_run(dataset, tmp_path):
-    """With deterministic kernels bit for bit: gradients went to NCCL and came back."""
+@pytest.mark.slow
+def test_one_process_over_nccl_equals_a_plain_run(dataset, tmp_path):
+    """Bit for bit with deterministic kernels. Both are new processes with default settings."""
     flags = ["--dataroot", dataset, "--deterministic", "--compile", "off", "--capture", "off"]
-    flags += words({**SIZE, "n_epochs": 2, "n_epochs_decay": 0, "display_id": 0, "no_html": True})
-    ok(call_in(tmp_path, "train.py", *flags, "--name", "plain"))
-    ok(jobs.run(tmp_path, "train.py", *flags, "--name", "joined", size=1))
+    flags += words({**SIZE, **NO_DISPLAY, "n_epochs": 2, "n_epochs_decay": 0})
+    ok(run_in(tmp_path, "train.py", *flags, "--name", "plain"))
+    ok(jobs.run(tmp_path, "train.py", *flags, "--name", "distributed", size=1))
     for name in ("G_A", "G_B", "D_A", "D_B"):
-        plain, joined = (
+        plain, distributed = (
             torch.load(tmp_path / "checkpoints" / run / f"latest_net_{name}.pth")
-            for run in ("plain", "joined")
+            for run in ("plain", "distributed")
         )
-        assert all(torch.equal(value, joined[key]) for key, value in plain.items()), name
+        assert all(torch.equal(value, distributed[key]) for key, value in plain.items()), name
