@@ -1,6 +1,6 @@
-"""A run that is killed again and again ends as if nothing had happened.
+"""A run that is killed repeatedly ends as a run without interruptions.
 
-``pytest tests/test_kills.py --kills 200`` is the long form.
+Long version: ``pytest tests/checkpoint/test_kills.py --kills 200``.
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ import pytest
 from helpers.commands import TINY, make_image_set
 from helpers.runs import end_of, start_faulty
 
+from checkpoint.state import LATEST, PREVIOUS
+
 RUN = [
     *TINY, "--n_epochs", "2", "--n_epochs_decay", "1", "--display_id", "0", "--print_freq", "1",
     "--save_latest_freq", "2", "--save_epoch_freq", "1", "--keep_last", "2", "--batch_size", "2",
 ]  # fmt: skip
-MOMENTS = 60  # at which files change, in one start of about this run
+MOMENTS = 60  # at which files change during such a run, see `faulty_train.Moments`
+MAX_KILLS_PER_RUN = 12
 
 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory) -> tuple[Path, list[str]]:
-    """The run without interruptions, and its data."""
+    """The folder of a run without interruptions, and its flags."""
     root = tmp_path_factory.mktemp("kills")
     data = make_image_set(root / "data", (7, 5, 2, 2))
     words = ["--dataroot", str(data), *RUN]
@@ -33,7 +36,8 @@ def straight(tmp_path_factory) -> tuple[Path, list[str]]:
     return root, words
 
 
-def test_killed_runs_end_like_the_one_that_was_not(straight, request, capsys):
+@pytest.mark.slow
+def test_killed_runs_end_like_an_uninterrupted_run(straight, request, capsys):
     root, words = straight
     kills = request.config.getoption("--kills")
     rng = Random("kills")
@@ -45,25 +49,24 @@ def test_killed_runs_end_like_the_one_that_was_not(straight, request, capsys):
             print(f"\n{done} kills, {finished} runs compared", end="", flush=True)
 
 
-def killed_run(root: Path, name: str, words: list[str], rng: Random, most: int) -> int:
-    """One run from beginning to end, killed at most ``most`` times; how often it was."""
+def killed_run(root: Path, name: str, words: list[str], rng: Random, max_kills: int) -> int:
+    """Run a training to its end, killing it at most ``max_kills`` times; return the kills."""
     folder = root / "checkpoints" / name
-    kills, starts = 0, 0
+    kills = 0
     while True:
-        goes_on = (folder / "latest_state.pth").is_file() or (
-            folder / "previous_state.pth"
-        ).is_file()
-        flags = ["--continue_train"] if goes_on else words
-        inside = rng.random() < 0.7 and kills < min(most, 12)
-        fault = (
-            {"kill": rng.randrange(1, MOMENTS), "delay": rng.choice([0, 0.01])} if inside else {}
-        )
+        can_resume = any((folder / file).is_file() for file in (LATEST, PREVIOUS))
+        flags = ["--continue_train"] if can_resume else words
+        may_kill = kills < min(max_kills, MAX_KILLS_PER_RUN)
+        inside_save = rng.random() < 0.7 and may_kill
+        fault = {}
+        if inside_save:
+            fault = {"kill": rng.randrange(1, MOMENTS), "delay": rng.choice([0, 0.01])}
+
         run = start_faulty(root, name, fault, *flags)
-        if not inside and kills < min(most, 12):
+        if may_kill and not inside_save:
             time.sleep(rng.uniform(1.5, 6))
             run.kill()
         output, _ = run.communicate(timeout=240)
-        starts += 1
         if run.returncode == 0 or "is complete" in output:
             break
         assert run.returncode == -signal.SIGKILL, output

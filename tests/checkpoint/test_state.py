@@ -1,4 +1,4 @@
-"""The state file: whole or not there, and honest about which."""
+"""The state file: never half written, its damage detected, its fallback used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import time
 import pytest
 import torch
 from helpers.commands import ROOT, TINY, call_in, ok
-from helpers.runs import RUN, files_no_longer_than, go_on, losses, start
+from helpers.runs import RUN, files_no_longer_than, losses, resume, start_faulty
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +20,6 @@ from checkpoint import state as run_state
 from checkpoint.state import LATEST, PREVIOUS, digest, load_state, read_state_file, save_state
 from models.image_pool import ImagePool
 from reporting.history import History, Record
-from util.files import write_atomically
 
 NUMBERS = st.integers(-(2**40), 2**40) | st.floats(allow_nan=False) | st.booleans() | st.none()
 LEAVES = NUMBERS | st.text(max_size=9) | st.binary(max_size=0).map(lambda _: torch.arange(3.0))
@@ -33,20 +32,20 @@ TREES = st.recursive(
 
 @pytest.fixture
 def folder(tmp_path, dataset):
-    """A run of 2 steps a state, three of them."""
+    """The folder of a finished run that saved a state every 2 images."""
     words = ["--dataroot", dataset, *RUN, "--name", "run", "--save_latest_freq", "2"]
     ok(call_in(tmp_path, "train.py", *words))
     return tmp_path / "checkpoints" / "run"
 
 
 @given(TREES)
-def test_any_state_comes_back_as_it_was(tmp_path_factory, tree):
+def test_any_state_is_restored_exactly(tmp_path_factory, tree):
     folder = tmp_path_factory.mktemp("state")
     save_state(folder, {"tree": tree})
     assert digest(load_state(folder)) == digest({"tree": tree})
 
 
-def test_the_digest_sees_every_difference():
+def test_the_digest_detects_every_difference():
     trees = [
         {"a": torch.zeros(2)}, {"a": torch.zeros(2, 1)}, {"a": torch.zeros(2).double()},
         {"b": torch.zeros(2)}, {"a": [0.0, 0.0]}, {"a": 0}, {"a": "0"}, {"a": False}, {"a": [[0]]},
@@ -55,7 +54,7 @@ def test_the_digest_sees_every_difference():
     assert len({digest(tree) for tree in trees}) == len(trees)
 
 
-def damaged(path, how: str) -> None:
+def damage(path, how: str) -> None:
     content = bytearray(path.read_bytes())
     if how == "cut short":
         content = content[: len(content) // 2]
@@ -69,18 +68,18 @@ def damaged(path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["cut short", "empty", "other file", "flipped bit"])
-def test_a_damaged_state_is_told_and_the_one_before_takes_its_place(how, folder, tmp_path):
-    damaged(folder / LATEST, how)
-    done = ok(go_on(tmp_path, "--n_epochs_decay", "2"))
+def test_a_damaged_state_is_reported_and_the_previous_one_used(how, folder, tmp_path):
+    damage(folder / LATEST, how)
+    done = ok(resume(tmp_path, "--n_epochs_decay", "2"))
     assert f"{LATEST} is damaged" in done.stdout or "is not the state" in done.stdout
-    assert f"going on from {PREVIOUS}" in done.stdout
+    assert f"resuming from {PREVIOUS}" in done.stdout
     assert len(losses(folder)) == len({record[2] for record in losses(folder)})
 
 
-def test_where_both_are_damaged_the_networks_are_offered(folder, tmp_path):
+def test_if_both_states_are_damaged_the_networks_are_offered(folder, tmp_path):
     for name in (LATEST, PREVIOUS):
-        damaged(folder / name, "cut short")
-    done = go_on(tmp_path)
+        damage(folder / name, "cut short")
+    done = resume(tmp_path)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert f"--init_from {folder}" in done.stderr
@@ -90,19 +89,19 @@ def test_where_both_are_damaged_the_networks_are_offered(folder, tmp_path):
     assert "starting from" in ok(call_in(tmp_path, "train.py", *words)).stdout
 
 
-def test_a_state_of_a_newer_program_is_left_alone(folder, tmp_path, monkeypatch):
+def test_a_state_of_a_newer_version_is_not_changed(folder, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(run_state, "FORMAT", 7)
         save_state(folder, {"options": {}, "progress": {}})
     before = (folder / LATEST).read_bytes()
-    done = go_on(tmp_path)
+    done = resume(tmp_path)
     assert done.returncode == 2
     assert "newer version" in done.stderr
     assert (folder / LATEST).read_bytes() == before
 
 
 @pytest.mark.parametrize("moment", range(1, 9))
-def test_whatever_fails_while_it_is_written_the_old_state_stays(moment, tmp_path, monkeypatch):
+def test_the_old_state_survives_any_failure_of_a_save(moment, tmp_path, monkeypatch):
     save_state(tmp_path, {"value": 1})
     calls = iter(range(1, 99))
 
@@ -130,19 +129,9 @@ def test_whatever_fails_while_it_is_written_the_old_state_stays(moment, tmp_path
     assert not list(tmp_path.glob(".*.tmp"))
 
 
-def test_a_temporary_file_is_never_left(tmp_path):
-    def fail(path):
-        path.write_text("half")
-        raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        write_atomically(tmp_path / "x", fail)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_full_disk_is_told_and_the_run_goes_on(tmp_path, dataset):
+def test_a_full_disk_is_reported_and_the_training_continues(tmp_path, dataset):
     words = ["--dataroot", str(dataset), *RUN, "--save_latest_freq", "2"]
-    run = start(tmp_path, "run", {"full": 26}, *words)
+    run = start_faulty(tmp_path, "run", {"full": 26}, *words)
     output, _ = run.communicate(timeout=120)
     assert run.returncode == 2
     assert "Traceback" not in output
@@ -152,23 +141,23 @@ def test_a_full_disk_is_told_and_the_run_goes_on(tmp_path, dataset):
     folder = tmp_path / "checkpoints" / "run"
     assert read_state_file(folder / LATEST)["progress"]["total_iters"] in (0, 2, 4)
     assert not list(folder.rglob(".*.tmp"))
-    ok(go_on(tmp_path))
+    ok(resume(tmp_path))
 
 
-def test_two_runs_of_one_name_at_a_time_are_refused(tmp_path, dataset):
+def test_two_trainings_of_one_name_are_refused(tmp_path, dataset):
     words = ["--dataroot", str(dataset), *RUN, "--n_epochs", "500", "--save_latest_freq", "1000"]
-    first = start(tmp_path, "run", {}, *words)
+    first = start_faulty(tmp_path, "run", {}, *words)
     folder = tmp_path / "checkpoints" / "run"
-    wait_for(lambda: (folder / "losses.jsonl").is_file(), first)
+    wait_until(lambda: (folder / "losses.jsonl").is_file(), first)
     second = call_in(tmp_path, "train.py", "--name", "run", *words)
     assert second.returncode == 2
     assert f"process {first.pid} is training it" in second.stderr
     first.kill()
     first.communicate()
-    ok(go_on(tmp_path, "--n_epochs", "0", "--n_epochs_decay", "1"))  # the lock died with it
+    ok(resume(tmp_path, "--n_epochs", "0", "--n_epochs_decay", "1"))  # the lock died with it
 
 
-def wait_for(condition, run: subprocess.Popen, seconds: float = 60) -> None:
+def wait_until(condition, run: subprocess.Popen, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert run.poll() is None, run.communicate()[0]
@@ -177,11 +166,13 @@ def wait_for(condition, run: subprocess.Popen, seconds: float = 60) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
-@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGUSR1", 143)])
-@pytest.mark.parametrize("threads", ["0", "2"])
-def test_a_signal_saves_and_says_how_to_go_on(name, code, threads, tmp_path, dataset):
-    """The whole group of processes gets it, as from a terminal or a scheduler."""
-    words = ["--dataroot", str(dataset), *RUN, "--num_threads", threads, "--n_epochs", "500"]
+@pytest.mark.parametrize(
+    ("name", "code", "threads"),
+    [("SIGINT", 130, 0), ("SIGINT", 130, 2), ("SIGTERM", 143, 2), ("SIGUSR1", 143, 2)],
+)
+def test_a_signal_saves_and_prints_the_resume_command(name, code, threads, tmp_path, dataset):
+    """Dataloader workers get the signal too, as from a terminal or a scheduler."""
+    words = ["--dataroot", str(dataset), *RUN, "--num_threads", str(threads), "--n_epochs", "500"]
     run = subprocess.Popen(
         [sys.executable, "train.py", "--name", "run", *words,
          "--checkpoints_dir", str(tmp_path / "checkpoints")],
@@ -189,7 +180,7 @@ def test_a_signal_saves_and_says_how_to_go_on(name, code, threads, tmp_path, dat
         start_new_session=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     folder = tmp_path / "checkpoints" / "run"
-    wait_for(lambda: (folder / "losses.jsonl").is_file(), run)
+    wait_until(lambda: (folder / "losses.jsonl").is_file(), run)
     os.killpg(run.pid, getattr(signal, name))
     output, _ = run.communicate(timeout=60)
     assert run.returncode == code, output
@@ -201,11 +192,11 @@ def test_a_signal_saves_and_says_how_to_go_on(name, code, threads, tmp_path, dat
     assert not list(folder.rglob(".*.tmp"))
 
 
-def test_a_second_signal_ends_at_once(tmp_path, dataset):
+def test_a_second_signal_ends_the_process_at_once(tmp_path, dataset):
     words = ["--dataroot", str(dataset), *RUN, "--n_epochs", "500"]
-    run = start(tmp_path, "run", {"delay": 0.4}, *words)  # the first save takes many seconds
+    run = start_faulty(tmp_path, "run", {"delay": 0.4}, *words)  # the first save takes many seconds
     folder = tmp_path / "checkpoints" / "run"
-    wait_for(lambda: (folder / "losses.jsonl").is_file(), run)
+    wait_until(lambda: (folder / "losses.jsonl").is_file(), run)
     run.send_signal(signal.SIGINT)
     time.sleep(0.5)
     asked = time.monotonic()
@@ -217,27 +208,27 @@ def test_a_second_signal_ends_at_once(tmp_path, dataset):
 
 
 @given(st.integers(1, 4), st.lists(st.integers(1, 3), max_size=12), st.integers(0, 11))
-def test_a_pool_goes_on_where_it_was_anywhere(size, batches, cut):
-    straight, broken = ImagePool(size, "seed"), ImagePool(size, "seed")
+def test_an_image_pool_resumes_at_any_point(size, batches, cut):
+    uninterrupted, resumed = ImagePool(size, "seed"), ImagePool(size, "seed")
     number = 0
     for i, n in enumerate(batches):
         if i == cut:
-            state = broken.state_dict()
-            broken = ImagePool(size, "another seed")
-            broken.load_state_dict(state)
+            state = resumed.state_dict()
+            resumed = ImagePool(size, "another seed")
+            resumed.load_state_dict(state)
         images = torch.arange(number, number + n, dtype=torch.float32).view(n, 1, 1, 1)
         number += n
         answers = []
-        for pool in (straight, broken):
+        for pool in (uninterrupted, resumed):
             pool.plan(n)
             answers.append(pool.query(images))
         assert torch.equal(*answers)
 
 
-# --- the records beside it -------------------------------------------------------------------
+# --- the log of losses -------------------------------------------------------------------
 
 
-def test_a_record_is_written_whole_or_not_at_all(tmp_path):
+def test_a_record_is_written_completely_or_not_at_all(tmp_path):
     path = tmp_path / "losses.jsonl"
     history = History(path)
     records = [Record(1, i, i, 2e-4, 0.1, 0.0, {"G_A": 1 / i}) for i in (1, 2, 3)]
@@ -250,11 +241,11 @@ def test_a_record_is_written_whole_or_not_at_all(tmp_path):
     assert History(path, path.stat().st_size).records == [records[0], records[2]]
 
 
-@pytest.mark.parametrize("spoilt", [b'{"epoch": 1, "it', b"", b"[]", b"{}", b"\xff\x00", b"7"])
-def test_a_line_that_is_no_record_is_left_out(spoilt, tmp_path):
+@pytest.mark.parametrize("invalid", [b'{"epoch": 1, "it', b"", b"[]", b"{}", b"\xff\x00", b"7"])
+def test_an_invalid_line_is_skipped(invalid, tmp_path):
     path = tmp_path / "losses.jsonl"
     history = History(path)
     history.add(Record(1, 1, 1, 2e-4, 0.1, 0.0, {"G_A": 0.5}))
     line = path.read_bytes()
-    path.write_bytes(line + spoilt + b"\n" + line)
+    path.write_bytes(line + invalid + b"\n" + line)
     assert History(path, path.stat().st_size).records == history.records * 2

@@ -178,8 +178,8 @@ def test_other_runs_are_named_where_the_name_is_wrong(call, dataset, tmp_path):
 
 #: train_opt.json → parts of the message
 MEMORIES = {
-    "cut short": ("{", ("train_opt.json", "mend or remove")),
-    "a list": ("[]", ("train_opt.json", "mend or remove")),
+    "cut short": ("{", ("train_opt.json", "repair or remove")),
+    "a list": ("[]", ("train_opt.json", "repair or remove")),
     "a text for a number": ('{"crop_size": "32"}', ("--crop_size", "'32'", "train_opt.json")),
     "a negative size": ('{"input_nc": -1}', ("--input_nc", "-1", "train_opt.json")),
     "another choice": ('{"norm": "layer"}', ("--norm", "'layer'", "train_opt.json")),

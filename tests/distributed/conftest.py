@@ -1,4 +1,4 @@
-"""A job of two processes that trains without an interruption, and its data."""
+"""An uninterrupted training of two processes, and its data set."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from helpers.jobs import RUN, TRAIN
 
 @pytest.fixture(scope="session")
 def shapes(tmp_path_factory) -> Path:
-    """Seven images of A, five of B: two and three processes share them out unevenly."""
+    """Seven images of A and five of B, which two or three processes cannot share evenly."""
     return make_image_set(tmp_path_factory.mktemp("data") / "shapes", (7, 5, 5, 3))
 
 
 @pytest.fixture(scope="session")
-def straight(shapes, tmp_path_factory):
-    """A run of two processes with all that is random, and what it printed."""
-    root = tmp_path_factory.mktemp("straight")
+def uninterrupted(shapes, tmp_path_factory):
+    """The folder, output and flags of a run of two processes with all random parts enabled."""
+    root = tmp_path_factory.mktemp("uninterrupted")
     log = root / "log"
     log.mkdir()
     words = ["--dataroot", shapes, "--name", "run", *RUN, "--pool_size", "2"]

@@ -24,7 +24,7 @@ from checkpoint.state import digest, load_state
 from data.samplers import EpochSampler
 from distributed.context import World, get_world, split_evenly
 
-# --- how images are distributed -----------------------------------------------------------------------
+# --- how images are distributed ------------------------------------------------------------------
 
 
 @given(st.integers(0, 60), st.integers(1, 9))
@@ -68,7 +68,7 @@ def test_gradients_are_summed_once_per_step(tmp_path):
     assert (messages, messages_by_hand) == (3, 6)  # one per step, not one per weight
 
 
-# --- several processes equal one ---------------------------------------------------------------------------
+# --- several processes equal one ------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Two network namespaces stand for two machines, which see each other over a cable only."""
+"""Two machines, simulated by two network namespaces that are joined by a virtual cable."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def ip(*words: str) -> None:
 
 @pytest.fixture(scope="module")
 def machines():
-    """The names of two namespaces; each has one end of a cable, called ``wire``."""
+    """The names of two namespaces; each has one end of a cable, the interface ``wire``."""
     if not shutil.which("ip"):
-        pytest.skip("the program ip is not here, so no network namespaces were tried")
-    mark = uuid.uuid4().hex[:6]
-    names = [f"machine{i}-{mark}" for i in range(2)]
-    ends = [f"w{i}{mark}" for i in range(2)]
+        pytest.skip("the program ip is not installed")
+    unique = uuid.uuid4().hex[:6]
+    names = [f"machine{i}-{unique}" for i in range(2)]
+    ends = [f"w{i}{unique}" for i in range(2)]
     try:
         ip("netns", "add", names[0])
     except subprocess.CalledProcessError as error:
@@ -46,10 +46,10 @@ def machines():
             subprocess.run(["ip", "netns", "delete", name], capture_output=True)
 
 
-def on(machine: str, number: int, tmp_path, *words) -> subprocess.Popen:
-    """The documented command of several machines, on one of them."""
+def start_on(machine: str, node_rank: int, tmp_path, *words) -> subprocess.Popen:
+    """Start the documented torchrun command for several machines on one of them."""
     torchrun = [
-        sys.executable, "-m", "torch.distributed.run", "--nnodes=2", f"--node_rank={number}",
+        sys.executable, "-m", "torch.distributed.run", "--nnodes=2", f"--node_rank={node_rank}",
         "--nproc_per_node=1", f"--master_addr={ADDRESSES[0]}", "--master_port=29500",
     ]  # fmt: skip
     command = ["ip", "netns", "exec", machine, *torchrun, TRAIN, *words]
@@ -60,8 +60,9 @@ def on(machine: str, number: int, tmp_path, *words) -> subprocess.Popen:
     )  # fmt: skip
 
 
-def test_two_machines_are_as_two_processes_on_one(machines, straight, tmp_path):
-    jobs = [on(name, i, tmp_path, *straight[2]) for i, name in enumerate(machines)]
+@pytest.mark.slow
+def test_two_machines_equal_two_processes_on_one(machines, uninterrupted, tmp_path):
+    jobs = [start_on(name, i, tmp_path, *uninterrupted[2]) for i, name in enumerate(machines)]
     try:
         ends = [job.communicate(timeout=60) for job in jobs]
     finally:
@@ -71,4 +72,4 @@ def test_two_machines_are_as_two_processes_on_one(machines, straight, tmp_path):
         ok(subprocess.CompletedProcess(job.args, job.returncode, out, err))
     assert "2 processes, batch size 1 each, 2 in all" in ends[0][0]
     assert ends[1][0] == ""
-    assert parts(tmp_path) == parts(straight[0])
+    assert parts(tmp_path) == parts(uninterrupted[0])

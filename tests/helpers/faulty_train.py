@@ -1,10 +1,11 @@
-"""``train.py`` on a machine where things go wrong: kills, delays and full disks at chosen moments.
+"""``train.py`` with injected faults: kills, delays and full disks at chosen file operations.
 
     python tests/helpers/faulty_train.py '{"kill": 7, "delay": 0.02}' --dataroot … --name …
 
-The moments are counted: before and after every tensor file written, every fsync and every rename.
-``kill`` ends the process by SIGKILL at that one, a tensor file being half written then; ``full``
-lets all of them from that one on fail as on a full disk; ``delay`` makes each last longer.
+Moments before and after each `torch.save`, fsync and rename are counted. ``kill`` ends the process
+with SIGKILL at the moment of that number (with a file half written if it is after `torch.save`);
+``full`` lets every operation from that moment on fail as on a full disk; ``delay`` (seconds) slows
+each one down.
 """
 
 from __future__ import annotations
@@ -24,23 +25,27 @@ ROOT = Path(__file__).parents[2]
 
 
 class Moments:
-    """Counts the moments at which files change."""
+    """Count the moments at which files change, and inject faults."""
 
     def __init__(self, kill: int = 0, full: int = 0, delay: float = 0.0):
-        self.kill, self.full, self.delay, self.count = kill, full, delay, 0
+        self.kill = kill
+        self.full = full
+        self.delay = delay
+        self.count = 0
 
     def watch(self, owner, name: str) -> None:
+        """Count a moment before and after each call of ``owner.name``."""
         real = getattr(owner, name)
 
         def watched(*args, **kwargs):
-            self.pass_one()
+            self.count_moment()
             result = real(*args, **kwargs)
-            self.pass_one(args[1] if name == "save" else None)
+            self.count_moment(args[1] if name == "save" else None)
             return result
 
         setattr(owner, name, watched)
 
-    def pass_one(self, written: Path | None = None) -> None:
+    def count_moment(self, written: Path | None = None) -> None:
         self.count += 1
         time.sleep(self.delay)
         if self.full and self.count >= self.full:

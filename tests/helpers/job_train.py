@@ -1,9 +1,8 @@
-"""``train.py`` for the tests of several processes, told by the environment what to do otherwise.
+"""``train.py`` for tests of several processes, modified by environment variables.
 
-JOB_EXACT=1 computes in float64, where the same sum in another order is the same number but for the
-last digits. JOB_KILL="1 3" lets process 1 die before step 3, as by ``kill -9``, unless torchrun has
-started it again; step 0 is before anything is set up. JOB_LOG=FOLDER notes the images that each
-process was given.
+JOB_EXACT=1 computes in float64, where the order of a sum changes only its last digits.
+JOB_KILL="1 3" kills the process of rank 1 before step 3, unless torchrun has restarted it; step 0
+is before the setup. JOB_LOG=FOLDER logs the images that each process was given.
 """
 
 from __future__ import annotations
@@ -24,30 +23,30 @@ from util.errors import report_user_errors
 
 if os.environ.get("JOB_EXACT"):
     torch.set_default_dtype(torch.float64)
-killed, at = map(int, os.environ.get("JOB_KILL", "-1 -1").split())
-log = os.environ.get("JOB_LOG")
-taken = 0
-step = train.Trainer.step
+killed_rank, killed_step = map(int, os.environ.get("JOB_KILL", "-1 -1").split())
+log_folder = os.environ.get("JOB_LOG")
+steps_started = 0
+real_step = train.Trainer.step
 
 
-def perhaps_die() -> None:
+def kill_if_asked() -> None:
     world = get_world()
-    if (world.rank, taken) == (killed, at) and not world.restarts:
+    if (world.rank, steps_started) == (killed_rank, killed_step) and not world.restarts:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def odd_step(self, batch: dict) -> None:
-    global taken
+def modified_step(self, batch: dict) -> None:
+    global steps_started
     world = get_world()
-    taken += 1
-    perhaps_die()
-    step(self, batch)
-    if log and self.executor.loss_weight > 0:
-        with Path(log, f"{world.rank}.txt").open("a", encoding="utf-8") as file:
+    steps_started += 1
+    kill_if_asked()
+    real_step(self, batch)
+    if log_folder and self.executor.loss_weight > 0:
+        with Path(log_folder, f"{world.rank}.txt").open("a", encoding="utf-8") as file:
             file.writelines(f"{self.progress.epoch} {path}\n" for path in batch["A_paths"])
 
 
-train.Trainer.step = odd_step
+train.Trainer.step = modified_step
 with report_user_errors(), distributed_session():
-    perhaps_die()
+    kill_if_asked()
     train.train(TrainOptions().parse())

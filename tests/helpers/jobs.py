@@ -1,4 +1,4 @@
-"""Jobs of several processes, as torchrun starts them on one machine."""
+"""Start jobs of several processes with torchrun on this machine."""
 
 from __future__ import annotations
 
@@ -15,32 +15,34 @@ from helpers.commands import ROOT, TINY, folders
 from helpers.runs import end_of
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+TRAIN = "tests/helpers/job_train.py"
 
 
 def start(tmp_path: Path, script: str, *words, size: int = 2, torchrun=(), env=None):
-    """``torchrun --nproc_per_node=SIZE SCRIPT WORDS``, files going to ``tmp_path``."""
-    kind = "test.py" if script == "test.py" else "train.py"
+    """Start ``torchrun --nproc_per_node=SIZE SCRIPT WORDS``; its files go to ``tmp_path``."""
     command = [*TORCHRUN, f"--nproc_per_node={size}", *torchrun, script, *words]
+    if script in ("test.py", "train.py", TRAIN):
+        command += folders(tmp_path, script)
     return subprocess.Popen(
-        [*map(str, command), *([] if script.endswith("sums.py") else folders(tmp_path, kind))],
-        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        list(map(str, command)),
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def run(tmp_path: Path, script: str, *words, **how) -> subprocess.CompletedProcess:
-    """`start`, and wait for the end."""
+    """`start` a job and wait for its end."""
     job = start(tmp_path, script, *words, **how)
     out, err = job.communicate(timeout=240)
     return subprocess.CompletedProcess(job.args, job.returncode, out, err)
 
 
 def errors(done: subprocess.CompletedProcess) -> list[str]:
-    """Our lines about errors, among all that torchrun prints."""
+    """The ``error:`` lines among the output of torchrun."""
     return [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-
-
-TRAIN = "tests/helpers/job_train.py"
 
 
 RUN = [
@@ -49,7 +51,7 @@ RUN = [
 ]  # fmt: skip
 
 
-#: Nothing random but the order of the images.
+#: Options without randomness except the order of the images.
 PLAIN = ["--pool_size", "0", "--no_flip", "--load_size", "32", "--no_html"]
 
 
@@ -57,6 +59,7 @@ EXACT = {"JOB_EXACT": "1"}
 
 
 def weights(root: Path, name: str) -> dict[str, torch.Tensor]:
+    """All latest weights of a run, by file and key."""
     files = sorted((root / "checkpoints" / name).glob("latest_net_*.pth"))
     states = {file.name: torch.load(file, weights_only=True) for file in files}
     assert states
@@ -64,11 +67,12 @@ def weights(root: Path, name: str) -> dict[str, torch.Tensor]:
 
 
 def records(root: Path, name: str) -> list[dict]:
+    """The lines of ``losses.jsonl``."""
     lines = (root / "checkpoints" / name / "losses.jsonl").read_text("utf-8").splitlines()
     return list(map(json.loads, lines))
 
 
 def parts(root: Path) -> dict:
-    """All that must be the same at the end."""
+    """Everything that must be reproduced bit for bit, of all processes."""
     folder = root / "checkpoints" / "run"
     return {**end_of(folder), "others": digest(load_state(folder)["others"])}

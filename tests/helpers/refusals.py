@@ -1,4 +1,4 @@
-"""The form in which a command refuses bad input, and how the tables of bad input are written."""
+"""The form of error messages, and of tables of bad input."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ HERE = ["--dataroot", "{here}"]
 
 @dataclass(frozen=True)
 class Case:
-    """A command that must be refused, and parts of what it must say. ``{data}`` is a good data
-    set, ``{here}`` a folder that ``make`` has filled."""
+    """A command that must fail, and parts of its error message.
+
+    ``{data}`` stands for a valid data set, ``{here}`` for a folder that ``make`` has filled.
+    """
 
     words: list[str]
     says: tuple[str, ...]
@@ -25,21 +27,22 @@ class Case:
 
 
 def refused(words: list[str], *says: str, make: str = "nothing") -> Case:
+    """Write a `Case` in one call."""
     return Case(words, says, make)
 
 
-def failures(done: subprocess.CompletedProcess, says, longest: int = 500) -> None:
-    """Asserts that a command was refused in our form."""
+def failures(done: subprocess.CompletedProcess, says, max_length: int = 500) -> None:
+    """Assert that a command failed with one ``error:`` line that contains all of ``says``."""
     assert "Traceback" not in done.stdout + done.stderr
     assert done.returncode == 2, done.stdout + done.stderr
     lines = done.stderr.splitlines()
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("error: ")
-    assert len(lines[0]) < longest
+    assert len(lines[0]) < max_length
     missing = [part for part in says if part not in lines[0]]
     assert not missing, lines[0]
 
 
 def files_below(folder: Path) -> set[str]:
-    """All that is in ``folder``."""
+    """All paths below ``folder``."""
     return {path.as_posix() for path in folder.rglob("*")}

@@ -1,4 +1,4 @@
-"""Runs that are interrupted on purpose, and what must be the same at their ends."""
+"""Start, interrupt and resume runs, and compare their final states."""
 
 from __future__ import annotations
 
@@ -19,18 +19,16 @@ from checkpoint.state import digest, load_state
 from helpers.commands import ROOT, TINY, call_in
 from options import TrainOptions
 
-SHOW = ["--display_id", "0", "--no_html", "--print_freq", "1"]
-
-
-RUN = [*TINY, "--n_epochs", "1", "--n_epochs_decay", "1", *SHOW]
+QUIET = ["--display_id", "0", "--no_html", "--print_freq", "1"]
+RUN = [*TINY, "--n_epochs", "1", "--n_epochs_decay", "1", *QUIET]
 
 
 class PowerFailureError(Exception):
-    """The process ends without another word."""
+    """Stand for a process that ends abruptly."""
 
 
 def start(root, name: str, *words, steps: int | None = None) -> None:
-    """``train.py`` in this process; after ``steps`` steps it ends without another word."""
+    """Run ``train.py`` in this process; abort it abruptly before step ``steps`` + 1."""
     flags = ["--checkpoints_dir", root / "checkpoints", "--name", name, *words]
     opt = TrainOptions().parse(list(map(str, flags)))
     taken = 0
@@ -49,14 +47,16 @@ def start(root, name: str, *words, steps: int | None = None) -> None:
         else:
             with pytest.raises(PowerFailureError):
                 train.train(opt)
-    gc.collect()  # the worker processes end here, not somewhere in the next run
+    gc.collect()  # ends the worker processes now, not during the next run
 
 
-def go_on(tmp_path, *words):
+def resume(tmp_path, *words):
+    """Run ``train.py --continue_train`` in this process."""
     return call_in(tmp_path, "train.py", "--name", "run", "--continue_train", *words)
 
 
 def start_faulty(root: Path, name: str, fault: dict, *words: str) -> subprocess.Popen:
+    """Start ``tests/helpers/faulty_train.py`` in a new process."""
     where = ["--checkpoints_dir", str(root / "checkpoints"), "--name", name]
     command = [sys.executable, "tests/helpers/faulty_train.py", json.dumps(fault), *where, *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -67,13 +67,13 @@ def start_faulty(root: Path, name: str, fault: dict, *words: str) -> subprocess.
 
 
 def losses(folder: Path) -> list[tuple]:
-    """What was logged, but for the times."""
+    """The logged losses, without times."""
     records = map(json.loads, (folder / "losses.jsonl").read_text("utf-8").splitlines())
     return [(r["epoch"], r["iters"], r["total_iters"], r["losses"]) for r in records]
 
 
 def end_of(folder: Path) -> dict:
-    """All that must be the same: the state but for what belongs to a start, and the records."""
+    """Everything that must be reproduced bit for bit: state, weights files, logged losses."""
     state = load_state(folder)
     assert state is not None
     parts = {name: digest(state[name]) for name in ("progress", "model", "random")}
@@ -88,7 +88,7 @@ NETWORKS = ("G_A", "G_B", "D_A", "D_B")
 
 
 def weights(folder: Path, suffix: str = "latest") -> dict[str, torch.Tensor]:
-    """All weights of a run, read without running any code."""
+    """All weights of a run."""
     return {
         f"{name}.{key}": value
         for name in NETWORKS
@@ -97,12 +97,13 @@ def weights(folder: Path, suffix: str = "latest") -> dict[str, torch.Tensor]:
 
 
 def equal(first: dict, second: dict) -> bool:
+    """Whether two state dicts are equal bit for bit."""
     return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
 
 
 @contextlib.contextmanager
 def files_no_longer_than(size: int):
-    """A disk that is full: what goes beyond ``size`` bytes of any file is not written."""
+    """Simulate a full disk: writing beyond ``size`` bytes of any file fails."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:

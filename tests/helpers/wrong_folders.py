@@ -1,4 +1,4 @@
-"""Folders of images with which a command cannot work, and names that are hard to handle."""
+"""Invalid image folders, and file names that are hard to handle."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from helpers.commands import draw_image, make_images
 
 
 def one_side(here: Path) -> Path:
-    """trainA with images; the path of trainB, which is not there yet."""
+    """Create trainA with images; return the path of trainB, which does not exist yet."""
     make_images(here / "trainA", 2)
     return here / "trainB"
 
 
 def with_file(here: Path, name: str, content: bytes) -> None:
-    """Both sides with a good image, trainB with another file as well."""
+    """Create both sides with a valid image, and another file in trainB."""
     side = make_images(one_side(here), 1)
     (side / name).write_bytes(content)
 
 
 def only(here: Path, name: str) -> None:
-    """trainB with a single file that is not to be taken for an image."""
+    """Create trainB with a single file that must not be read as an image."""
     side = one_side(here)
     side.mkdir()
     (side / name).write_bytes(b"no image")
 
 
 def fake_side(make):
-    """Something else where the folder trainB should be."""
+    """Return a function that creates something else in place of the folder trainB."""
     return lambda here: make(one_side(here))
 
 
 def small(here: Path) -> None:
-    """One of three images is smaller than the others."""
+    """Create trainB with one image that is smaller than the others."""
     side = make_images(one_side(here), 2)
     draw_image("small", (30, 50)).save(side / "bad.png")
 
@@ -53,7 +53,7 @@ FOLDERS = {
     "small": small,
 }
 
-#: names that files may have, all of which must be kept apart from the text around them
+#: file names that must not change the meaning of the text or HTML around them
 NAMES = {
     "space": "a  b.png",
     "quotes": "a\"b'c.png",

@@ -1,4 +1,4 @@
-"""Files of weights with which a command cannot work, and what it must say about them."""
+"""Invalid weights files, and what the error message about each must contain."""
 
 from __future__ import annotations
 
@@ -14,44 +14,46 @@ from models.networks import define_G
 FILE = "latest_net_G_A.pth"
 
 
-class Evil:
-    """Leaves a file behind when it is unpickled without care."""
+class Malicious:
+    """Create a file when unpickled without ``weights_only``."""
 
-    def __init__(self, where: Path):
-        self.where = where
+    def __init__(self, folder: Path):
+        self.folder = folder
 
     def __reduce__(self):
-        return Path.touch, (self.where / "pwned",)
+        return Path.touch, (self.folder / "pwned",)
 
 
-def written(content: bytes):
+def write_bytes(content: bytes):
+    """Return a function that writes ``content`` in place of weights."""
     return lambda folder, trained: (folder / FILE).write_bytes(content)
 
 
-def saved(value):
+def save(value):
+    """Return a function that saves ``value`` in place of weights."""
     return lambda folder, trained: torch.save(value, folder / FILE)
 
 
-def cut(share: float):
-    """The first part of good weights."""
+def truncate(fraction: float):
+    """Return a function that writes the first ``fraction`` of a valid file."""
 
     def make(folder: Path, trained: Path) -> None:
-        whole = (trained / FILE).read_bytes()
-        (folder / FILE).write_bytes(whole[: int(len(whole) * share)])
+        content = (trained / FILE).read_bytes()
+        (folder / FILE).write_bytes(content[: int(len(content) * fraction)])
 
     return make
 
 
-def evil(folder: Path, trained: Path) -> None:
-    (folder / FILE).write_bytes(pickle.dumps({"model.1.weight": Evil(folder)}))
+def malicious_pickle(folder: Path, trained: Path) -> None:
+    (folder / FILE).write_bytes(pickle.dumps({"model.1.weight": Malicious(folder)}))
 
 
-def evil_zip(folder: Path, trained: Path) -> None:
-    torch.save({"model.1.weight": Evil(folder)}, folder / FILE)
+def malicious_archive(folder: Path, trained: Path) -> None:
+    torch.save({"model.1.weight": Malicious(folder)}, folder / FILE)
 
 
 def other_net(netG: str, ngf: int, norm: str = "instance"):
-    """Weights of another network than the options describe."""
+    """Return a function that saves weights of a network that the options do not describe."""
 
     def make(folder: Path, trained: Path) -> None:
         torch.save(define_G(3, 3, ngf, netG, norm).state_dict(), folder / FILE)
@@ -59,26 +61,30 @@ def other_net(netG: str, ngf: int, norm: str = "instance"):
     return make
 
 
-def good(folder: Path, trained: Path) -> dict:
+def valid(trained: Path) -> dict:
+    """The state dict of the trained run."""
     return torch.load(trained / FILE, weights_only=True)
 
 
-def changed(one=lambda weight: weight, every=lambda weight: weight):
-    """Good weights, every tensor changed, and the first one once more."""
+def modify(first=lambda weight: weight, every=lambda weight: weight):
+    """Return a function that saves valid weights with modified tensors."""
 
     def make(folder: Path, trained: Path) -> None:
-        state = {key: every(weight) for key, weight in good(folder, trained).items()}
-        state["model.1.weight"] = one(state["model.1.weight"])
+        state = {key: every(weight) for key, weight in valid(trained).items()}
+        state["model.1.weight"] = first(state["model.1.weight"])
         torch.save(state, folder / FILE)
 
     return make
 
 
-def renamed(name=lambda key: key, affine: bool = False, running: bool = False):
-    """Good weights under other names; and what norm layers may have elsewhere, beside them."""
+def rename(name=lambda key: key, affine: bool = False, running: bool = False):
+    """Return a function that saves valid weights under other keys.
+
+    ``affine`` and ``running`` add parameters and running statistics of the norm layers.
+    """
 
     def make(folder: Path, trained: Path) -> None:
-        state = dict(good(folder, trained))
+        state = dict(valid(trained))
         for layer, width in norm_layers(state).items():
             if affine:
                 state |= {f"{layer}.weight": torch.ones(width), f"{layer}.bias": torch.ones(width)}
@@ -92,7 +98,7 @@ def renamed(name=lambda key: key, affine: bool = False, running: bool = False):
 
 
 def norm_layers(state: dict) -> dict[str, int]:
-    """The layer after every convolution but the last, and its width."""
+    """The layer after each convolution except the last, and its number of channels."""
     biases = [key.rsplit(".", 2) for key in state if key.endswith(".bias")][:-1]
     return {
         f"{before}.{int(number) + 1}": len(state[f"{before}.{number}.bias"])
@@ -100,9 +106,9 @@ def norm_layers(state: dict) -> dict[str, int]:
     }
 
 
-def another_program(affine: bool):
-    """Its layout is ours but for the name of a part of every block."""
-    return renamed(lambda key: key.replace("conv_block", "block"), affine=affine)
+def other_program(affine: bool):
+    """Return a function that saves weights with another name of one module per block."""
+    return rename(lambda key: key.replace("conv_block", "block"), affine=affine)
 
 
 def with_nan(weight: torch.Tensor) -> torch.Tensor:
@@ -110,8 +116,8 @@ def with_nan(weight: torch.Tensor) -> torch.Tensor:
     return weight
 
 
-def bomb(folder: Path, trained: Path) -> None:
-    """A hundred megabytes in a hundred kilobytes."""
+def zip_bomb(folder: Path, trained: Path) -> None:
+    """Write an archive of 100 kB that unpacks to 100 MB."""
     with zipfile.ZipFile(folder / FILE, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", bytes(100_000_000))
         archive.writestr("archive/version", "3\n")
@@ -122,89 +128,93 @@ def only_discriminators(folder: Path, trained: Path) -> None:
         shutil.copy(trained / "latest_net_D_A.pth", folder / name)
 
 
-#: name → flags, what fills the folder of the run, parts of the message
+#: name → flags, function that fills the folder of the run, parts of the message
 WEIGHTS = {
-    "none at all": ([], lambda folder, trained: None, (FILE, "holds no weights")),
-    "others": ([], only_discriminators, (FILE, "3, latest", "D_A")),
-    "another generator": ([], other_net("resnet_9blocks", 2), (FILE, "--netG", "besides")),
+    "no file": ([], lambda folder, trained: None, (FILE, "holds no weights")),
+    "only discriminators": ([], only_discriminators, (FILE, "3, latest", "D_A")),
+    "another generator": ([], other_net("resnet_9blocks", 2), (FILE, "--netG", "also has")),
     "another width": ([], other_net("resnet_6blocks", 3), (FILE, "--ngf", "(3, 3, 7, 7)")),
     "another norm": ([], other_net("resnet_6blocks", 2, "batch"), (FILE, "--norm", "lacks")),
     "a smaller generator": (
         ["--netG", "resnet_9blocks"], other_net("resnet_6blocks", 2), (FILE, "--netG", "lacks"),
     ),
-    "another kind of generator": (
+    "another generator architecture": (
         ["--netG", "unet_128"], other_net("resnet_6blocks", 2),
-        ("not one name fits", "model.1.weight, model.1.bias, … (36)", "model.model.0.weight",
+        ("no key matches", "model.1.weight, model.1.bias, … (36)", "model.model.0.weight",
          "give the --netG"),
     ),
-    "norm with parameters": (
-        [], renamed(affine=True),
+    "affine instance norm": (
+        [], rename(affine=True),
         (FILE, "model.2.weight (and 16 more)", "instance norm has none", "cannot be represented"),
     ),
     "another program": (
-        [], another_program(affine=False),
+        [], other_program(affine=False),
         ("model.10.block.1.weight (and 23 more)", "model.10.conv_block.1.weight (and 23 more)",
          "other names", "layout of another program"),
     ),
-    "another program, norm with parameters": (
-        [], another_program(affine=True),
+    "another program, affine instance norm": (
+        [], other_program(affine=True),
         ("model.2.weight (and 4 more)", "cannot be represented", "model.10.block.1.weight",
          "model.10.conv_block.1.weight"),
     ),
-    "another program, other names for all": (
-        [], renamed(lambda key: f"net.{key}", running=True),
-        ("not one name fits", "net.model.1.weight, net.model.1.bias, … (87)", "(36)", "layout"),
+    "another program, all keys differ": (
+        [], rename(lambda key: f"net.{key}", running=True),
+        ("no key matches", "net.model.1.weight, net.model.1.bias, … (87)", "(36)", "layout"),
     ),
-    "a prefix on some": (
-        [], renamed(lambda key: key if key.startswith("model.1.") else f"module.{key}"),
+    "a prefix on some keys": (
+        [], rename(lambda key: key if key.startswith("model.1.") else f"module.{key}"),
         ("other names", "module.model.4.weight"),
     ),
-    "running values of no norm": (
-        [], renamed(lambda key: key.replace("2.running_mean", "3.running_mean"), running=True),
-        ("the file has model.3.running_mean", "besides"),
+    "running statistics of another layer": (
+        [], rename(lambda key: key.replace("2.running_mean", "3.running_mean"), running=True),
+        ("the file has model.3.running_mean", "also has"),
     ),
-    "names that are long": (
-        [], renamed(lambda key: "x" * 9999 + key), ("not one name fits", "xxx…"),
+    "long keys": (
+        [], rename(lambda key: "x" * 9999 + key), ("no key matches", "xxx…"),
     ),
-    "nothing": ([], saved({}), (FILE, "holds no weights at all")),
+    "no tensors": ([], save({}), (FILE, "holds no weights at all")),
     "a wrong suffix": (["--model_suffix", "_X"], other_net("resnet_6blocks", 2), ("net_G_X.pth",)),
-    "empty": ([], written(b""), (FILE, "cannot be read")),
-    "text": ([], written(b"weights, honestly\n" * 9), (FILE, "cannot be read")),
-    "zeros": ([], written(bytes(2000)), (FILE, "cannot be read")),
-    "cut short": ([], cut(0.5), (FILE, "cannot be read")),
-    "cut at the start": ([], cut(0.001), (FILE, "cannot be read")),
-    "a list": ([], saved([torch.zeros(2)]), (FILE, "state dict")),
-    "a tensor": ([], saved(torch.zeros(2)), (FILE, "state dict")),
-    "a checkpoint": ([], saved({"epoch": 3, "model": {}}), (FILE, "state dict")),
-    "other things": ([], saved({"model.1.weight": Path("x")}), (FILE, "cannot be read", "--epoch")),
-    "keys that are numbers": ([], saved({1: torch.zeros(2)}), (FILE, "--netG", "has 1 (1)")),
-    "whole numbers": ([], changed(every=torch.Tensor.int), (FILE, "model.1.weight", "torch.int32")),
-    "complex": ([], changed(lambda w: w + 0j), (FILE, "model.1.weight", "torch.complex64")),
-    "not a number": ([], changed(with_nan), (FILE, "model.1.weight holds NaN", "--epoch")),
-    "infinite": ([], changed(lambda w: w / 0), (FILE, "model.1.weight holds NaN or infinite")),
-    "too large": ([], changed(lambda w: w.double() * 1e300), (FILE, "NaN or infinite")),
-    "no data": ([], changed(lambda w: w.to("meta")), (FILE, "model.1.weight is no plain tensor")),
-    "sparse": ([], changed(torch.Tensor.to_sparse), (FILE, "model.1.weight is no plain tensor")),
-    "an archive that swells": ([], bomb, (FILE, "0.1 MB would unpack to 100.0 MB", "--epoch")),
-    "a pickle that runs code": ([], evil, (FILE, "cannot be read")),
-    "an archive that runs code": ([], evil_zip, (FILE, "cannot be read")),
+    "empty": ([], write_bytes(b""), (FILE, "cannot be read")),
+    "text": ([], write_bytes(b"not weights\n" * 9), (FILE, "cannot be read")),
+    "zeros": ([], write_bytes(bytes(2000)), (FILE, "cannot be read")),
+    "cut short": ([], truncate(0.5), (FILE, "cannot be read")),
+    "cut at the start": ([], truncate(0.001), (FILE, "cannot be read")),
+    "a list": ([], save([torch.zeros(2)]), (FILE, "state dict")),
+    "a tensor": ([], save(torch.zeros(2)), (FILE, "state dict")),
+    "a checkpoint": ([], save({"epoch": 3, "model": {}}), (FILE, "state dict")),
+    "other objects": ([], save({"model.1.weight": Path("x")}), (FILE, "cannot be read", "--epoch")),
+    "keys that are numbers": ([], save({1: torch.zeros(2)}), (FILE, "--netG", "has 1 (1)")),
+    "integers": ([], modify(every=torch.Tensor.int), (FILE, "model.1.weight", "torch.int32")),
+    "complex": ([], modify(lambda w: w + 0j), (FILE, "model.1.weight", "torch.complex64")),
+    "not a number": ([], modify(with_nan), (FILE, "model.1.weight holds NaN", "--epoch")),
+    "infinite": ([], modify(lambda w: w / 0), (FILE, "model.1.weight holds NaN or infinite")),
+    "too large": ([], modify(lambda w: w.double() * 1e300), (FILE, "NaN or infinite")),
+    "meta tensors": (
+        [], modify(lambda w: w.to("meta")), (FILE, "model.1.weight is not a plain dense tensor"),
+    ),
+    "sparse": (
+        [], modify(torch.Tensor.to_sparse), (FILE, "model.1.weight is not a plain dense tensor"),
+    ),
+    "a zip bomb": ([], zip_bomb, (FILE, "0.1 MB would unpack to 100.0 MB", "--epoch")),
+    "a pickle that runs code": ([], malicious_pickle, (FILE, "cannot be read")),
+    "an archive that runs code": ([], malicious_archive, (FILE, "cannot be read")),
 }  # fmt: skip
 
-#: weights that are stored otherwise and load all the same → what makes them, parts of the note
+#: weights in another form that load nevertheless → function that writes them, parts of the note
 OTHER_TYPES = {
-    "float16": (changed(every=torch.Tensor.half), ("float16 widened",)),
-    "bfloat16": (changed(every=torch.Tensor.bfloat16), ("bfloat16 widened",)),
-    "float64": (changed(every=torch.Tensor.double), ()),
+    "float16": (modify(every=torch.Tensor.half), ("float16 converted",)),
+    "bfloat16": (modify(every=torch.Tensor.bfloat16), ("bfloat16 converted",)),
+    "float64": (modify(every=torch.Tensor.double), ()),
     "the old format": (
         lambda folder, trained: torch.save(
-            good(folder, trained), folder / FILE, _use_new_zipfile_serialization=False
+            valid(trained), folder / FILE, _use_new_zipfile_serialization=False
         ),
         (),
     ),
-    "from several GPUs": (renamed("module.{}".format), ('prefix "module." was taken off',)),
-    "running values": (renamed(running=True), ("51 running values of instance norm",)),
-    "all of it": (
-        renamed("module.{}".format, running=True),
-        ('prefix "module." was taken off', "51 running values of instance norm"),
+    "from several GPUs": (rename("module.{}".format), ('prefix "module." was removed',)),
+    "running statistics": (rename(running=True), ("51 running statistics of instance norm",)),
+    "prefix and running statistics": (
+        rename("module.{}".format, running=True),
+        ('prefix "module." was removed', "51 running statistics of instance norm"),
     ),
 }
