@@ -1,4 +1,4 @@
-"""Numbers that went bad never reach the weights, and are told by name."""
+"""NaN and infinite values never reach the weights, and are reported by name."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from util.errors import UserError
 
 
 @pytest.fixture
-def poisoned(monkeypatch):
-    """``poisoned({2, 5})``: in these steps of the run every GAN loss is NaN."""
+def make_losses_nan(monkeypatch):
+    """``make_losses_nan({2, 5})``: every GAN loss is NaN in these steps of the run."""
 
-    def arrange(steps: set[int]) -> None:
+    def patch_steps(steps: set[int]) -> None:
         real, taken = CycleGANModel.step, 0
 
         def step(self):
@@ -33,29 +33,29 @@ def poisoned(monkeypatch):
 
         monkeypatch.setattr(CycleGANModel, "step", step)
 
-    return arrange
+    return patch_steps
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_an_update_with_a_bad_gradient_is_left_out(value):
+def test_an_update_with_a_nonfinite_gradient_is_skipped(value):
     weight = torch.nn.Parameter(torch.ones(4))
     optimizer = torch.optim.Adam([weight], lr=0.1, fused=True)
     guard = NonFiniteGuard({"G": optimizer}, torch.device("cpu"))
-    seen = []
+    results = []
     for gradient in (1.0, value, 1.0):
         weight.grad = torch.full((4,), 1.0)
         weight.grad[2] = gradient
         optimizer.step()
-        seen.append((weight.detach().clone(), guard.new_skipped_updates()))
-    assert [left_out for _, left_out in seen] == [[], ["G"], []]
-    assert torch.equal(seen[0][0], seen[1][0])
-    assert not torch.equal(seen[1][0], seen[2][0])
+        results.append((weight.detach().clone(), guard.new_skipped_updates()))
+    assert [skipped for _, skipped in results] == [[], ["G"], []]
+    assert torch.equal(results[0][0], results[1][0])
+    assert not torch.equal(results[1][0], results[2][0])
     assert guard.total == 1
     assert int(optimizer.state[weight]["step"]) == 2
 
 
-def test_a_bad_loss_stops_the_run_with_all_that_one_needs_to_know(dataset, tmp_path, poisoned):
-    poisoned({5})
+def test_a_nan_loss_stops_the_run_and_names_step_and_remedies(dataset, tmp_path, make_losses_nan):
+    make_losses_nan({5})
     words = ["--dataroot", dataset, *RUN, "--save_latest_freq", "2"]
     done = call_in(tmp_path, "train.py", "--name", "run", *words)
     folder = tmp_path / "checkpoints" / "run"
@@ -68,8 +68,8 @@ def test_a_bad_loss_stops_the_run_with_all_that_one_needs_to_know(dataset, tmp_p
     assert done.stdout.startswith("resuming run at epoch 2, iteration 1")
 
 
-def test_some_can_be_allowed(dataset, tmp_path, poisoned):
-    poisoned({2, 4})
+def test_skip_nonfinite_allows_some(dataset, tmp_path, make_losses_nan):
+    make_losses_nan({2, 4})
     words = ["--dataroot", dataset, *RUN, "--skip_nonfinite", "4"]
     done = ok(call_in(tmp_path, "train.py", "--name", "run", *words))
     assert done.stdout.count("the update was skipped") == 2
@@ -77,10 +77,10 @@ def test_some_can_be_allowed(dataset, tmp_path, poisoned):
     assert all(math.isfinite(v) for v in losses(tmp_path / "checkpoints" / "run")[-1][3].values())
 
 
-def test_a_gradient_alone_is_named(dataset, tmp_path, monkeypatch):
+def test_an_infinite_gradient_with_finite_losses_is_named(dataset, tmp_path, monkeypatch):
     real = CycleGANModel.loss_G_A
 
-    class Bad(torch.autograd.Function):
+    class InfiniteGradient(torch.autograd.Function):
         @staticmethod
         def forward(ctx, x):
             return x.clone()
@@ -89,12 +89,12 @@ def test_a_gradient_alone_is_named(dataset, tmp_path, monkeypatch):
         def backward(ctx, grad):
             return grad * math.inf
 
-    monkeypatch.setattr(CycleGANModel, "loss_G_A", lambda self: Bad.apply(real(self)))
+    monkeypatch.setattr(CycleGANModel, "loss_G_A", lambda self: InfiniteGradient.apply(real(self)))
     with pytest.raises(UserError, match="a gradient of G is not finite at epoch 1, iters 1"):
         start(tmp_path, "run", "--dataroot", dataset, *RUN)
 
 
-def test_a_learning_rate_that_is_far_too_high_is_found(dataset, tmp_path):
+def test_a_far_too_high_learning_rate_is_reported(dataset, tmp_path):
     words = ["--dataroot", dataset, *RUN, "--lr", "1e30"]
     done = call_in(tmp_path, "train.py", "--name", "run", *words)
     assert done.returncode == 2
@@ -102,8 +102,8 @@ def test_a_learning_rate_that_is_far_too_high_is_found(dataset, tmp_path):
 
 
 @pytest.fixture
-def normed():
-    """``normed(x, gradient)``: a step; whether it was left out, and the weights after it."""
+def batch_norm_step():
+    """``batch_norm_step(x, gradient)``: take a step; return whether it was skipped, and its state."""
     layer = torch.nn.BatchNorm2d(2)
     optimizer = torch.optim.Adam(layer.parameters(), lr=0.1, fused=True)
     guard = NonFiniteGuard({"G": optimizer}, torch.device("cpu"), [layer])
@@ -111,13 +111,13 @@ def normed():
     def step(x: torch.Tensor, gradient: float) -> tuple[bool, dict[str, torch.Tensor]]:
         guard.begin_step()
         y = layer(x)
-        layer(x)  # between a translation and its gradient another one may come
+        layer(x)  # another forward pass may come before the gradient of the first
         optimizer.zero_grad()
         y.mean().backward(torch.tensor(gradient))
         optimizer.step()
-        kept = {name: value.clone() for name, value in layer.state_dict().items()}
-        del kept["num_batches_tracked"]  # of which nothing depends
-        return guard.new_skipped_updates() == ["G"], kept
+        state = {name: value.clone() for name, value in layer.state_dict().items()}
+        del state["num_batches_tracked"]  # has no effect
+        return guard.new_skipped_updates() == ["G"], state
 
     return step
 
@@ -125,36 +125,36 @@ def normed():
 @pytest.mark.parametrize(
     ("scale", "gradient"),
     [(math.nan, 1.0), (1.0, math.inf), (1e30, 1.0)],
-    ids=["an image", "a gradient", "a variance"],
+    ids=["image", "gradient", "variance"],
 )
-def test_running_values_go_back_with_an_update_that_is_left_out(scale, gradient, normed):
+def test_running_statistics_are_restored_with_a_skipped_update(scale, gradient, batch_norm_step):
     x = torch.randn(2, 2, 4, 4, generator=torch.Generator().manual_seed(0))
-    left_out, before = normed(x, 1.0)
-    assert not left_out
-    left_out, after = normed(x * scale, gradient)
-    assert left_out
+    skipped, before = batch_norm_step(x, 1.0)
+    assert not skipped
+    skipped, after = batch_norm_step(x * scale, gradient)
+    assert skipped
     assert all(torch.equal(value, after[name]) for name, value in before.items())
-    left_out, after = normed(x, 1.0)
-    assert not left_out
+    skipped, after = batch_norm_step(x, 1.0)
+    assert not skipped
     assert not any(torch.equal(value, after[name]) for name, value in before.items())
 
 
 @pytest.mark.parametrize("allowed", [0, 99])
-def test_states_can_be_saved_after_bad_steps_with_batch_norm(allowed, tmp_path):
+def test_states_with_batch_norm_are_finite_after_skipped_steps(allowed, tmp_path):
     make_images(tmp_path / "pairs" / "train", 3, size=(80, 40))
     words = [*RUN, "--model", "pix2pix", "--norm", "batch", "--ema", "0.9", "--lr", "1e30"]
     words += ["--dataroot", tmp_path / "pairs", "--name", "run", "--skip_nonfinite", allowed]
     done = call_in(tmp_path, "train.py", *words)
     assert done.returncode == (0 if allowed else 2)
-    told = (done.stdout + done.stderr).splitlines()
-    told = [line for line in told if line.startswith(("error: ", "warning: "))]
-    assert told and all("G_GAN is nan" in line for line in told)
+    lines = (done.stdout + done.stderr).splitlines()
+    lines = [line for line in lines if line.startswith(("error: ", "warning: "))]
+    assert lines and all("G_GAN is nan" in line for line in lines)
     state = load_state(tmp_path / "checkpoints" / "run")
     assert state["progress"]["total_iters"] == (6 if allowed else 1)
     check_finite(state)
 
 
-def test_a_state_that_is_not_finite_is_not_saved():
+def test_a_nonfinite_state_is_not_saved():
     state = {
         "model": {"networks": {"G": {"good": torch.ones(2), "bad": torch.tensor([1, math.nan])}}}
     }
@@ -163,7 +163,7 @@ def test_a_state_that_is_not_finite_is_not_saved():
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_images_of_one_color_do_no_harm(precision, tmp_path):
+def test_losses_stay_finite_on_images_of_one_color(precision, tmp_path):
     for side in ("trainA", "trainB"):
         (tmp_path / "data" / side).mkdir(parents=True)
         for i, gray in enumerate((0, 127, 255)):
