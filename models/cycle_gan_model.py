@@ -51,13 +51,13 @@ class CycleGANModel(BaseModel):
         self.netG_B = define_G(opt.output_nc, opt.input_nc, *G_options)
         self.use_identity = self.is_train and opt.lambda_identity > 0
         if not self.use_identity:
-            shown = self.visual_sources.items()
-            self.visual_sources = {name: of for name, of in shown if not name.startswith("idt")}
+            sources = self.visual_sources.items()
+            self.visual_sources = {k: v for k, v in sources if not k.startswith("idt")}
         if self.is_train:
             self._init_training(opt)
 
     def _init_training(self, opt: Namespace) -> None:
-
+        """Create what only training needs: discriminators, image pools, losses, optimizers."""
         D_options = (opt.ndf, opt.netD, opt.n_layers_D, opt.norm, opt.init_type, opt.init_gain)
         self.netD_A = define_D(opt.output_nc, *D_options)
         self.netD_B = define_D(opt.input_nc, *D_options)

@@ -143,7 +143,8 @@ def test_discriminators_judge_what_comes_from_their_pool():
         pool = model.pools[name]
         assert pool.planned == 1
         assert not pool.received.requires_grad
-        torch.testing.assert_close(pool.received, fake, rtol=0, atol=1e-12)  # from before the G step
+        # The fakes come from the generators before their update.
+        torch.testing.assert_close(pool.received, fake, rtol=0, atol=1e-12)
     for name, value in expected.items():
         assert model.get_current_losses()[name] == pytest.approx(value.item(), rel=1e-12)
 
