@@ -1,15 +1,20 @@
-"""Images on disk → batches: the same ones for the same seed, from any point of a run."""
+"""Images on disk → batches, the same for the same seed, from any point of a run.
+
+May import `util` and `distributed` only. Start reading with `data.loader.ImageLoader`, then
+`data.unaligned_dataset`, `data.image_reader` and `data.transforms`.
+"""
 
 import math
 from argparse import Namespace
 
 from data.aligned_dataset import AlignedDataset
+from data.base_dataset import BaseDataset
 from data.colorization_dataset import ColorizationDataset
 from data.loader import ImageLoader
 from data.single_dataset import SingleDataset
 from data.unaligned_dataset import UnalignedDataset
 
-DATASETS = {
+DATASETS: dict[str, type[BaseDataset]] = {
     "unaligned": UnalignedDataset,
     "aligned": AlignedDataset,
     "colorization": ColorizationDataset,
@@ -18,27 +23,34 @@ DATASETS = {
 
 
 def create_dataset(opt: Namespace) -> ImageLoader:
-    """The images under ``opt.dataroot`` as an iterable of batches; ``len`` is their number.
+    """Create an iterable over the batches of images under ``opt.dataroot``.
 
-    A batch is a dictionary: ``A`` and/or ``B``, float tensors (N, C, H, W) in [-1, 1], and
-    ``A_paths``/``B_paths``, lists of N file names. Raises `UserError` for folders that are missing
-    or empty and images that do not fit the options.
+    Its ``len`` is the number of images. A batch is a dictionary: ``A`` and/or ``B``, float32
+    tensors (N, C, H, W) in [-1, 1], and ``A_paths``/``B_paths``, lists of N file names. Raises
+    `UserError` for missing or empty folders and for images that do not fit the options.
     """
     limit = math.inf if opt.isTrain else opt.num_test
     return ImageLoader(DATASETS[opt.dataset_mode](opt), opt, limit)
 
 
 def create_samples(opt: Namespace, count: int) -> ImageLoader:
-    """The first ``count`` images as ``test.py`` sees them: the fixed set shown while training.
+    """Create batches of the first ``count`` images, one each, as ``test.py`` transforms them.
 
-    They come from the test folders where there are some, so that they were not trained on.
+    They are shown during training, and come from the test folders, if these hold images, rather
+    than from the training set.
     """
-    changed = {
-        "isTrain": False, "serial_batches": True, "no_flip": True, "load_size": opt.crop_size,
-        "batch_size": 1, "max_dataset_size": count, "num_threads": 0, "cache": "off",
-        "keep_size": False,
-    }  # fmt: skip
     dataset = DATASETS[opt.dataset_mode]
-    phase = "test" if dataset.has_phase(opt, "test") else opt.phase
-    sample_opt = Namespace(**{**vars(opt), **changed, "phase": phase})
+    changes = {
+        "isTrain": False,
+        "phase": "test" if dataset.has_phase(opt, "test") else opt.phase,
+        "max_dataset_size": count,
+        "serial_batches": True,
+        "batch_size": 1,
+        "load_size": opt.crop_size,
+        "no_flip": True,
+        "keep_size": False,
+        "num_threads": 0,
+        "cache": "off",
+    }
+    sample_opt = Namespace(**{**vars(opt), **changes})
     return ImageLoader(dataset(sample_opt), sample_opt)

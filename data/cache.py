@@ -1,44 +1,53 @@
-"""Decoded and scaled images in memory, shared by all worker processes."""
+"""A cache of scaled images in memory that all dataloader workers share."""
 
 import mmap
 from collections.abc import Sequence
 
-import numpy as np
+import torch
+from torch import Tensor
 
 Size = tuple[int, int]  # width, height in pixels
 
 
 class ImageCache:
-    """A place for the pixels of every image, filled as they are read for the first time.
+    """Memory for the pixels of every image, filled when an image is read for the first time.
 
-    The memory is anonymous and shared: workers made by fork see what any of them has stored. A
-    process that was not made by fork gets a cache without places, which never holds anything.
-    ``levels`` is the type of the pixels, 8 or 16 bits.
+    The memory is anonymous and shared: workers started by fork see what any of them has stored.
+    Unpickled in another process, for example a worker started by spawn, the cache stays empty.
+    ``dtype`` is that of the pixels, uint8 or uint16.
     """
 
-    def __init__(self, sizes: Sequence[Size], channels: int, levels: type = np.uint8):
-        self.shapes = [(height, width, channels)[: 2 + (channels > 1)] for width, height in sizes]
-        ends = np.cumsum([int(np.prod(shape)) for shape in self.shapes])
-        self.places = [0, *ends.tolist()]
-        self.nbytes = self.places[-1] * np.dtype(levels).itemsize  # when it is full
-        self.pixels = np.frombuffer(mmap.mmap(-1, max(1, self.nbytes)), levels)
-        self.is_stored = np.frombuffer(mmap.mmap(-1, max(1, len(sizes))), np.bool_)
+    def __init__(self, sizes: Sequence[Size], channels: int, dtype: torch.dtype = torch.uint8):
+        self.shapes = [(channels, height, width) for width, height in sizes]
+        self.offsets = [0]
+        for width, height in sizes:
+            self.offsets.append(self.offsets[-1] + channels * height * width)
 
-    def get(self, index: int) -> np.ndarray | None:
-        """The pixels of an image, (H, W) or (H, W, 3), if they are there."""
-        if self.is_stored is None or not self.is_stored[index]:
+        self.nbytes = self.offsets[-1] * dtype.itemsize  # when full
+        self.pixels: Tensor | None = _shared_tensor(self.nbytes, dtype)
+        self.is_stored: Tensor | None = _shared_tensor(len(sizes), torch.bool)
+
+    def get(self, index: int) -> Tensor | None:
+        """Return the pixels (C, H, W) of an image, or None if they are not stored yet."""
+        if self.pixels is None or self.is_stored is None or not self.is_stored[index]:
             return None
-        return self._place(index)
+        return self._slot(self.pixels, index)
 
-    def put(self, index: int, pixels: np.ndarray) -> None:
-        """Store the pixels of an image; the mark comes last, so that nobody reads half of them."""
-        if self.is_stored is not None and pixels.shape == self.shapes[index]:
-            self._place(index)[:] = pixels
-            self.is_stored[index] = True
+    def put(self, index: int, pixels: Tensor) -> None:
+        """Store the pixels (C, H, W) of an image; others are ignored if their shape differs."""
+        if self.pixels is None or self.is_stored is None or pixels.shape != self.shapes[index]:
+            return
+        self._slot(self.pixels, index).copy_(pixels)
+        self.is_stored[index] = True  # last, so that no process reads half an image
 
-    def _place(self, index: int) -> np.ndarray:
-        first, end = self.places[index : index + 2]
-        return self.pixels[first:end].reshape(self.shapes[index])
+    def _slot(self, pixels: Tensor, index: int) -> Tensor:
+        first, end = self.offsets[index : index + 2]
+        return pixels[first:end].view(self.shapes[index])
 
     def __getstate__(self) -> dict:
         return {**vars(self), "pixels": None, "is_stored": None}
+
+
+def _shared_tensor(nbytes: int, dtype: torch.dtype) -> Tensor:
+    """Allocate ``nbytes`` of shared memory, filled with zeros."""
+    return torch.frombuffer(mmap.mmap(-1, max(dtype.itemsize, nbytes)), dtype=dtype)

@@ -1,46 +1,38 @@
-"""Color images, taken apart into what a gray image shows and what it lacks."""
+"""Color images, split into lightness and color."""
 
 import random
 from argparse import Namespace
 from pathlib import Path
 
-from data.image_io import list_images
+from data.base_dataset import BaseDataset
 from data.image_reader import ImageReader, find_images
 from data.transforms import normalize
 from util.lab import rgb_to_network_lab
 
 
-class ColorizationDataset:
-    """``<dataroot>/<phase>``: A is the lightness of an image, B its colors (see `util.lab`)."""
-
-    def __init__(self, opt: Namespace):
-        files = find_images(
-            Path(opt.dataroot) / opt.phase,
-            f"--dataroot must name a folder that holds {opt.phase} with color images",
-        )
-        self.images = ImageReader(files, 3, opt)
-        self.images.pixel_bytes *= 4  # handed over taken apart, in floats
-        self.readers = (self.images,)
+class ColorizationDataset(BaseDataset):
+    """The images in ``<dataroot>/<phase>``: A is the lightness, B the color (see `util.lab`)."""
 
     @staticmethod
-    def has_phase(opt: Namespace, phase: str) -> bool:
-        """Whether there are images for ``phase``."""
-        return bool(list_images(Path(opt.dataroot) / phase))
+    def folders(opt: Namespace, phase: str) -> list[Path]:
+        """Return the folder of the color images."""
+        return [Path(opt.dataroot) / phase]
 
-    def __len__(self) -> int:
-        return len(self.images)
+    def make_readers(self, opt: Namespace) -> dict[str, ImageReader]:
+        """Create the reader of the color images."""
+        (folder,) = self.folders(opt, opt.phase)
+        remedy = f"--dataroot must name a folder that holds {opt.phase} with color images"
+        reader = ImageReader(find_images(folder, remedy), 3, opt)
+        reader.bytes_per_pixel *= 4  # items hold float32
+        return {"images": reader}
 
-    def size(self, index: int) -> tuple:
-        """The size of the image in item ``index``."""
-        return self.images.size(index)
-
-    def paths(self, index: int) -> dict[str, str]:
-        """The file of item ``index``, for both sides."""
-        path = str(self.images.paths[index])
+    def item_paths(self, index: int) -> dict[str, str]:
+        """Return the same path for A and B."""
+        path = str(self.readers["images"].paths[index])
         return {"A_paths": path, "B_paths": path}
 
-    def get(self, index: int, rng: random.Random) -> dict:
-        """Item ``index``, all that is random in it taken from ``rng``."""
-        image, path = self.images.read(index, rng)
+    def load_item(self, index: int, rng: random.Random) -> dict:
+        """Load image ``index``; A is (1, H, W), B (2, H, W), both in [-1, 1]."""
+        image, path = self.readers["images"].read(index, rng)
         A, B = rgb_to_network_lab(normalize(image))
         return {"A": A, "B": B, "A_paths": path, "B_paths": path}

@@ -1,13 +1,14 @@
-"""One side of a data set: image files → tensors."""
+"""One domain of a dataset: image files → pixels."""
 
 import random
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms.v2 import functional as F
 
 from data import transforms
 from data.cache import ImageCache, Size
@@ -17,195 +18,219 @@ from data.transforms import get_preprocess
 from distributed.context import get_world
 from util.errors import UserError
 
-MAX_BROKEN_FRACTION = 0.1  # share of the images of a folder that may be broken
-STRICT = "mend or remove the file, or leave out --strict_data"
+MAX_BROKEN_FRACTION = 0.1  # of the images in a folder
+MAX_CACHE_FRACTION = 0.5  # of the free memory
+STRICT_REMEDY = "fix or remove the file, or omit --strict_data"
+COMMON_EXTENSIONS = {".png", ".jpg", ".webp", ".tiff", ".bmp"}
 
 
 class ImageReader:
-    """Reads the images ``files`` as the options say; checks all of them when it is made.
+    """Reads and transforms the images ``files`` as the options say.
 
-    ``half`` 0 or 1 takes the left or right half of each file for the image.
-
-    ``channels`` is 1 for gray or 3 for color. Files that cannot be read are left out and noted in
-    ``broken``. Raises `UserError` for images smaller than the square to be cut from them, if
-    more than a tenth of the files is broken, and with ``--strict_data`` for the first such file.
+    ``channels`` is 1 for gray or 3 for color; ``half`` 0 or 1 selects the left or right half of
+    each file. All files are checked on construction; those that cannot be read are skipped and
+    recorded in ``broken``. Raises `UserError` for images smaller than the crop, if more than a
+    tenth of the files are broken, and with ``--strict_data`` for the first broken file.
     """
 
     def __init__(
         self, files: Sequence[Path], channels: int, opt: Namespace, half: int | None = None
     ):
         self.half = half
+        self.channels = channels
+        self.grayscale = channels == 1
+        self.bit_depth = opt.bit_depth
+        self.dtype = torch.uint8 if opt.bit_depth == 8 else torch.uint16
+        self.bytes_per_pixel = channels * self.dtype.itemsize  # as returned by `read`
         self.strict = opt.strict_data
-        self.replaces = opt.isTrain  # a broken image by the next one; a test leaves it out
-        self.broken: dict[str, str] = {}  # file → what is wrong
-        self.folder, self.files = files[0].parent, len(files)
-        found = self._readable(files, opt.max_dataset_size)
-        self.paths = [path for path, _ in found]
-        self.own_sizes = [self._own(size) for _, size in found]  # as seen, before any scaling
-        self.grayscale, self.bit_depth = channels == 1, opt.bit_depth
-        self.flips = not opt.no_flip
-        self.settings = {
-            "preprocess": opt.preprocess, "load_size": opt.load_size, "crop_size": opt.crop_size
-        }  # fmt: skip
-        self.mode = get_preprocess(opt.preprocess, keep_size=not opt.isTrain and opt.keep_size)
-        self._check(self.own_sizes)
-        self.sizes = [
-            self.mode.scaled(size, opt.load_size, opt.crop_size) for size in self.own_sizes
-        ]
-        self.channels, self.levels = channels, np.uint8 if opt.bit_depth == 8 else np.uint16
-        self.pixel_bytes = channels * (1 if opt.bit_depth == 8 else 4)  # as handed over
+        self.replaces_broken = opt.isTrain  # by the next image; a test skips the item
         self.cache: ImageCache | None = None
+
+        self.flips = not opt.no_flip
+        self.mode = get_preprocess(opt.preprocess, getattr(opt, "keep_size", False))
+        self.crop_size = opt.crop_size if self.mode.crops else None
+        self.scaling = {
+            "preprocess": opt.preprocess,
+            "load_size": opt.load_size,
+            "crop_size": opt.crop_size,
+            "grayscale": self.grayscale,
+        }
+
+        self.folder = files[0].parent
+        self.num_files = len(files)
+        self.broken: dict[str, str] = {}  # path → reason
+        readable = self._find_readable(files, opt.max_dataset_size)
+        self.paths = [path for path, _ in readable]
+        self.original_sizes = [self._half_size(size) for _, size in readable]
+        self._check_crop_fits(opt)
+        self.scaled_sizes = [
+            self.mode.scaled(size, opt.load_size, opt.crop_size) for size in self.original_sizes
+        ]
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def read(self, index: int, rng: random.Random) -> tuple[Tensor, str]:
-        """Image ``index``, (C, H, W) of `crop_and_flip`, and its file; ``rng`` decides how it is cut.
+        """Load image ``index``, crop and flip it at random, and return it with its path.
 
-        While training, the next image stands in for one that turns out to be broken inside.
-        Otherwise, and with ``--strict_data``, it raises `UserError`.
+        The pixels are uint8 or uint16, (C, H, W). In training, the next image replaces one that
+        turns out to be broken. Otherwise, and with ``--strict_data``, raises `UserError`.
         """
-        for at in (*range(index, len(self)), *range(index)):
+        position, pixels = self._load_or_replace(index)
+        _, height, width = pixels.shape
+        size = (width, height)
+        params = transforms.get_params(size, rng, crop_size=self.crop_size, flips=self.flips)
+        pixels = transforms.crop_and_flip(pixels, params, self.crop_size).contiguous()
+        return pixels, str(self.paths[position])
+
+    def _load_or_replace(self, index: int) -> tuple[int, Tensor]:
+        """Load image ``index`` or, where allowed, the next readable one; return its index too."""
+        for position in (*range(index, len(self)), *range(index)):
             try:
-                pixels = self._pixels(at)
-                break
+                return position, self._load_scaled(position)
             except UserError as error:
-                self.broken[str(self.paths[at])] = str(error)
+                self.broken[str(self.paths[position])] = str(error)
                 if self.strict:
-                    raise UserError(f"{error}; {STRICT}") from None
-                if not self.replaces:
+                    raise UserError(f"{error}; {STRICT_REMEDY}") from None
+                if not self.replaces_broken:
                     raise
-        else:
-            raise UserError(f"no image in {self.folder} can be read; mend or replace them")
-        crop_size = self.settings["crop_size"] if self.mode.crops else None
-        height, width = pixels.shape[:2]
-        chance = transforms.get_params((width, height), rng, crop_size=crop_size, flips=self.flips)
-        return transforms.crop_and_flip(pixels, chance, crop_size), str(self.paths[at])
+        raise UserError(f"no image in {self.folder} can be read; fix or replace them")
 
-    def refuse_many_broken(self) -> None:
-        """Raise `UserError` if more than a tenth of the files is in ``broken``."""
-        if len(self.broken) > self.files * MAX_BROKEN_FRACTION:
-            reason, count = next(iter(self.broken.values())), f"{len(self.broken)} of {self.files}"
-            if self.files == 1:
-                raise UserError(f"{reason}; mend or replace the file")
-            raise UserError(f"{reason}; {count} files in {self.folder} broken: mend or remove them")
-
-    def _pixels(self, index: int) -> np.ndarray:
+    def _load_scaled(self, index: int) -> Tensor:
+        """Return the scaled pixels (C, H, W) from the cache or the file."""
         pixels = self.cache.get(index) if self.cache else None
         if pixels is None:
             image = crop_half(read_image(self.paths[index], self.bit_depth), self.half)
-            pixels = transforms.scale(image, grayscale=self.grayscale, **self.settings)
+            pixels = F.pil_to_tensor(transforms.scale(image, **self.scaling))
             if self.cache:
                 self.cache.put(index, pixels)
         return pixels
 
-    def _readable(self, files: Sequence[Path], limit: float) -> list[tuple[Path, Size]]:
-        """The first ``limit`` files that can be read, with their sizes; notes the others."""
-        good: list[tuple[Path, Size]] = []
+    def check_broken_fraction(self) -> None:
+        """Raise `UserError` if more than a tenth of the files are ``broken``."""
+        if len(self.broken) <= self.num_files * MAX_BROKEN_FRACTION:
+            return
+        reason = next(iter(self.broken.values()))
+        if self.num_files == 1:
+            raise UserError(f"{reason}; fix or replace the file")
+        count = f"{len(self.broken)} of {self.num_files}"
+        raise UserError(f"{reason}; {count} files in {self.folder} broken: fix or remove them")
+
+    def _find_readable(self, files: Sequence[Path], limit: float) -> list[tuple[Path, Size]]:
+        """Return the first ``limit`` readable files with their sizes; record the broken ones."""
+        readable: list[tuple[Path, Size]] = []
         first = 0
-        while len(good) < limit and first < len(files):
-            some = files[first : first + int(min(limit - len(good), len(files)))]
-            first += len(some)
-            for path, size in zip(some, image_sizes(some), strict=True):
+        while len(readable) < limit and first < len(files):
+            chunk = files[first : first + int(min(limit - len(readable), len(files)))]
+            first += len(chunk)
+            for path, size in zip(chunk, image_sizes(chunk), strict=True):
                 if not isinstance(size, UserError):
-                    good.append((path, size))
+                    readable.append((path, size))
                     continue
                 if self.strict:
-                    raise UserError(f"{size}; {STRICT}")
+                    raise UserError(f"{size}; {STRICT_REMEDY}")
                 self.broken[str(path)] = str(size)
-        self.refuse_many_broken()
-        return good
+        self.check_broken_fraction()
+        return readable
 
-    def _own(self, size: Size) -> Size:
+    def _half_size(self, size: Size) -> Size:
         return size if self.half is None else (size[0] // 2, size[1])
 
-    def size(self, index: int) -> tuple[int, int]:
-        """Width and height of what `read` returns."""
-        return (self.settings["crop_size"],) * 2 if self.mode.crops else self.sizes[index]
+    def output_size(self, index: int) -> Size:
+        """Return width and height of what `read` returns."""
+        if self.crop_size is not None:
+            return self.crop_size, self.crop_size
+        return self.scaled_sizes[index]
 
     @property
-    def largest(self) -> int:
-        """The most bytes that an image takes as `read` returns it."""
-        sizes = map(self.size, range(len(self)))
-        return max(width * height for width, height in sizes) * self.pixel_bytes
+    def max_image_bytes(self) -> int:
+        """The size of the largest image that `read` returns."""
+        sizes = map(self.output_size, range(len(self)))
+        return max(width * height for width, height in sizes) * self.bytes_per_pixel
 
     @property
     def cache_bytes(self) -> int:
-        """What it takes to keep all scaled images."""
-        pixels = sum(width * height for width, height in self.sizes)
-        return pixels * self.channels * np.dtype(self.levels).itemsize
+        """The memory needed to cache all scaled images."""
+        pixels = sum(width * height for width, height in self.scaled_sizes)
+        return pixels * self.channels * self.dtype.itemsize
 
-    def open_cache(self) -> None:
-        """From now on, keep scaled images in memory for the next epoch."""
-        self.cache = ImageCache(self.sizes, self.channels, self.levels)
+    def enable_cache(self) -> None:
+        """Keep scaled images in memory from now on."""
+        self.cache = ImageCache(self.scaled_sizes, self.channels, self.dtype)
 
-    def _check(self, sizes: list[Size]) -> None:
-        crop_size, preprocess = self.settings["crop_size"], self.settings["preprocess"]
-        small = [pair for pair in zip(sizes, self.paths, strict=True) if min(pair[0]) < crop_size]
-        if preprocess == "crop" and self.mode.crops and small:
+    def _check_crop_fits(self, opt: Namespace) -> None:
+        """Raise `UserError` if images that are cropped without scaling are too small."""
+        if opt.preprocess != "crop" or self.crop_size is None:
+            return
+        pairs = zip(self.original_sizes, self.paths, strict=True)
+        small = [pair for pair in pairs if min(pair[0]) < opt.crop_size]
+        if small:
             (width, height), path = min(small)
             raise UserError(
-                f"--crop_size {crop_size}: {len(small)} of {len(sizes)} images are smaller "
+                f"--crop_size {opt.crop_size}: {len(small)} of {len(self)} images are smaller "
                 f"(as {path}, {width}×{height}); lower it or use --preprocess resize_and_crop"
             )
 
 
 def allocate_caches(readers: Sequence[ImageReader]) -> None:
-    """A cache for each reader in turn that together fit into half of the memory that is free."""
-    left = free_memory() / 2 / get_world().local_size  # every process of the job here has its own
+    """Enable the caches that together fit into half of the free memory, first come, first served.
+
+    The processes on this machine share it, as each has caches of its own.
+    """
+    left = free_memory() * MAX_CACHE_FRACTION / get_world().local_size
     for reader in readers:
         if reader.cache_bytes <= left:
-            reader.open_cache()
+            reader.enable_cache()
             left -= reader.cache_bytes
 
 
 def side_channels(opt: Namespace) -> tuple[int, int]:
-    """How many channels the images of A and B have: what goes in is A, or B for ``BtoA``."""
+    """Return the channels of the images in A and B; ``--input_nc`` is B's with ``BtoA``."""
     channels = (opt.input_nc, opt.output_nc)
     return channels if opt.direction == "AtoB" else channels[::-1]
 
 
 def generator_input_channels(opt: Namespace) -> int:
-    """How many channels the images have that ``--model test`` takes."""
+    """Return the channels of the images that ``--model test`` translates."""
     return opt.output_nc if opt.backward else opt.input_nc
 
 
 def crop_half(image: Image.Image, half: int | None) -> Image.Image:
-    """The left (0) or right (1) half, without the middle of an odd width; all of it for None."""
+    """Return the left (0) or right (1) half, or the whole image for None.
+
+    The middle column of an odd width belongs to neither half.
+    """
     if half is None:
         return image
-    width, height = image.width // 2, image.height
+    width = image.width // 2
     left = half * (image.width - width)
-    return image.crop((left, 0, left + width, height))
+    return image.crop((left, 0, left + width, image.height))
 
 
 def find_images(folder: Path, remedy: str) -> list[Path]:
-    """The images of ``folder``. Raises `UserError` with ``remedy`` if there are none."""
+    """List the images of ``folder``. Raises `UserError` with ``remedy`` if there are none."""
     try:
         if not folder.is_dir():
-            raise UserError(f"{folder} is {_what_instead(folder)}; {remedy}")
+            raise UserError(f"{folder} is {_describe_non_folder(folder)}; {remedy}")
         paths = list_images(folder)
         if not paths:
-            raise UserError(f"{folder} holds no images ({_content(folder)}); {remedy}")
+            raise UserError(f"{folder} holds no images ({_describe_content(folder)}); {remedy}")
     except OSError as error:
         where = error.filename or folder
         raise UserError(f"{where} cannot be read: {error.strerror or error}; {remedy}") from None
     return paths
 
 
-def _what_instead(folder: Path) -> str:
-    if folder.exists():
+def _describe_non_folder(path: Path) -> str:
+    if path.exists():
         return "a file, not a folder"
-    return "a link to nothing" if folder.is_symlink() else "missing"
+    return "a link to nothing" if path.is_symlink() else "missing"
 
 
-def _content(folder: Path) -> str:
+def _describe_content(folder: Path) -> str:
     names = sorted(path.name for path in folder.iterdir())
     if not names:
         return "it is empty"
-    some = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-    return f"found {some}, none of a kind that Pillow reads, as {', '.join(_usual())}"
-
-
-def _usual() -> list[str]:
-    return sorted({".png", ".jpg", ".webp", ".tiff", ".bmp"} & extensions())
+    found = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+    readable = ", ".join(sorted(COMMON_EXTENSIONS & extensions()))
+    return f"found {found}, none of a format that Pillow reads, such as {readable}"

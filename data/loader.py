@@ -1,231 +1,244 @@
-"""Items → batches, the same ones whatever the number of worker processes."""
+"""Dataset items → batches, the same for any number of dataloader workers."""
 
 import math
 import os
 import random
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
-from data.image_reader import ImageReader, allocate_caches
-from data.resources import plan_workers
+from data.base_dataset import BaseDataset
+from data.image_reader import allocate_caches
+from data.resources import WorkerPlan, plan_workers
 from data.samplers import EpochSampler, Key, SizeSampler
 from data.transforms import PREPROCESS, normalize
 from distributed.context import get_world
 from util.errors import UserError, printable
 from util.signals import ignore_job_signals
 
-IMAGES_PER_TASK = (
-    8  # images that a worker hands over at a time: each handing over costs a millisecond
-)
-
-
-class ImageDataset(Protocol):
-    """What the data sets have in common."""
-
-    readers: tuple[ImageReader, ...]
-
-    def __len__(self) -> int: ...
-
-    def size(self, index: int) -> tuple:
-        """The sizes of the images in item ``index``; equal ones can share a batch."""
-
-    def get(self, index: int, rng: random.Random) -> dict:
-        """Item ``index``; whatever is random about it comes from ``rng``.
-
-        Its images are tensors (C, H, W): 8 bits, or floats in [-1, 1].
-        """
-
-    def paths(self, index: int) -> dict[str, str]:
-        """The files of item ``index``, which must be in order, as in the item."""
+IMAGES_PER_TASK = 8  # loaded by a worker at a time, as each transfer costs a millisecond
+MAX_PATHS_SHOWN = 3
 
 
 class ImageLoader:
     """An iterable over the batches of one epoch; ``len`` is the number of images in it.
 
-    While training the order of the images is a function of (seed, epoch), what happens to each
-    one of (seed, epoch, index): neither workers nor interruptions change them. Otherwise they
-    come once, in order, at most ``limit`` of them, but images of one size together.
+    In training, the order of the images is a function of (seed, epoch), crop and flip of each a
+    function of (seed, epoch, index), independent of workers and interruptions. In testing, the
+    first ``limit`` images come in order, with images of equal size grouped into batches.
     """
 
-    def __init__(self, dataset: ImageDataset, opt: Namespace, limit: float = math.inf):
+    def __init__(self, dataset: BaseDataset, opt: Namespace, limit: float = math.inf):
         self.dataset = dataset
-        self.reported: set[str] = set()  # broken files
-        self.log: Callable[[str], None] = print  # how to say that a file is broken
-        self.count = int(min(len(dataset), limit))
-        # As many items as there would be if no file were broken.
-        self.expected = max(len(reader) + len(reader.broken) for reader in dataset.readers)
-        leaves_out = not (opt.isTrain or opt.strict_data)
-        together = range(self.count if leaves_out else 0)
-        self.together = [set(dataset.paths(index).values()) for index in together]  # files
-        self._note([reader.broken for reader in dataset.readers])
+        self.readers = list(dataset.readers.values())
         self.batch_size = opt.batch_size
-        several = opt.isTrain and PREPROCESS[opt.preprocess].crops
-        parcel = max(1, IMAGES_PER_TASK // opt.batch_size) if several else 1
-        workers, ahead, parcel = self._as_find_room(opt.num_threads, parcel)
+        self.num_images = int(min(len(dataset), limit))
+        self.expected = max(len(reader) + len(reader.broken) for reader in self.readers)
+
+        # A test skips items with a broken image, and names the intact images skipped with it.
+        skips_broken = not (opt.isTrain or opt.strict_data)
+        indices = range(self.num_images if skips_broken else 0)
+        self.item_files = [set(dataset.item_paths(index).values()) for index in indices]
+        self.reported: set[str] = set()  # paths of broken files
+        self.log: Callable[[str], None] = print
+        self._record_broken([reader.broken for reader in self.readers])
+
+        # A task holds several batches only where all images of an epoch have one size.
+        has_one_size = opt.isTrain and PREPROCESS[opt.preprocess].crops
+        batches_per_task = max(1, IMAGES_PER_TASK // opt.batch_size) if has_one_size else 1
+        plan = self._plan_workers(opt.num_threads, batches_per_task)
+
+        self.sampler: EpochSampler | SizeSampler
         if opt.isTrain:
             if opt.cache == "auto":
-                allocate_caches(dataset.readers)
-            shuffle = not opt.serial_batches
-            self.sampler = EpochSampler(self.count, opt.batch_size, parcel, opt.seed, shuffle)
+                allocate_caches(self.readers)
+            self.sampler = EpochSampler(
+                self.num_images,
+                opt.batch_size,
+                plan.batches_per_task,
+                opt.seed,
+                shuffle=not opt.serial_batches,
+            )
         else:
-            sizes = [dataset.size(index) for index in range(self.count)]
+            sizes = [dataset.item_size(index) for index in range(self.num_images)]
             self.sampler = SizeSampler(sizes, opt.batch_size)
+
         self.pinned = bool(opt.gpu_ids) and torch.cuda.is_available()
-        self.loader = DataLoader(
-            _Items(dataset, opt.seed, leaves_out),
+        self.loader: Iterable[dict] = DataLoader(
+            _ItemDataset(dataset, opt.seed, skips_broken),
             batch_sampler=self.sampler,
-            num_workers=workers,
+            num_workers=plan.workers,
             collate_fn=collate,
-            persistent_workers=workers > 0,
-            worker_init_fn=_start_worker,
-            generator=torch.Generator(),  # its own: a run that goes on draws as if never stopped
-            prefetch_factor=ahead or None,
-            # Workers made by fork share the cache. They never touch the GPU.
-            multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+            persistent_workers=plan.workers > 0,
+            worker_init_fn=_init_worker,
+            # Its own, so that the random numbers of a resumed run are those of a straight one.
+            generator=torch.Generator(),
+            prefetch_factor=plan.prefetch_factor or None,
+            # Forked workers share the cache. They never use the GPU.
+            multiprocessing_context="fork" if plan.workers and sys.platform == "linux" else None,
         )
 
-    def _as_find_room(self, threads: int, parcel: int) -> tuple[int, int, int]:
-        """What `plan_workers` says of the workers that are of use here; tells if it is fewer."""
+    def _plan_workers(self, num_threads: int, batches_per_task: int) -> WorkerPlan:
+        """Plan the workers that are useful here; log a note if memory allows fewer."""
         cores = max(1, available_cores() // get_world().local_size)
-        useful = min(threads, cores, -(-self.count // (parcel * self.batch_size)))
-        batch = self.batch_size * sum(reader.largest for reader in self.dataset.readers)
-        workers, ahead, parcel = plan_workers(batch, useful, parcel)
-        if workers < useful:
+        num_tasks = -(-self.num_images // (batches_per_task * self.batch_size))
+        useful = min(num_threads, cores, num_tasks)
+
+        batch_bytes = self.batch_size * sum(reader.max_image_bytes for reader in self.readers)
+        plan = plan_workers(batch_bytes, useful, batches_per_task)
+        if plan.workers < useful:
             self.log(
-                f"note: /dev/shm has room for {workers} of {useful} processes that read images; "
-                f"enlarge it (docker run --shm-size=1g) or use --num_threads {workers}"
+                f"note: /dev/shm has room for {plan.workers} of {useful} dataloader workers; "
+                f"enlarge it (docker run --shm-size=1g) or use --num_threads {plan.workers}"
             )
-        return workers, ahead, parcel
+        return plan
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
-        """Which epoch the next iteration goes through, how many of its images to leave out."""
-        self.sampler.epoch, self.sampler.start = epoch, start
+        """Select the training epoch of the next iteration, and how many of its images to skip."""
+        assert isinstance(self.sampler, EpochSampler)
+        self.sampler.epoch = epoch
+        self.sampler.start = start
 
     def side_lengths(self) -> set[int]:
-        """All widths and heights of the images, in pixels."""
-        sizes = (reader.size(i) for reader in self.dataset.readers for i in range(len(reader)))
+        """Return all widths and heights of the transformed images, in pixels."""
+        sizes = (reader.output_size(i) for reader in self.readers for i in range(len(reader)))
         return {side for size in sizes for side in size}
 
     def own_sizes(self) -> dict[str, tuple[int, int]]:
-        """File → width and height of the image in it, as seen, before it was scaled."""
+        """Map each path to width and height of its image, upright, before scaling."""
         return {
             str(path): size
-            for reader in self.dataset.readers
-            for path, size in zip(reader.paths, reader.own_sizes, strict=True)
+            for reader in self.readers
+            for path, size in zip(reader.paths, reader.original_sizes, strict=True)
         }
 
     @property
     def cached_bytes(self) -> int:
-        """The memory that cached images take in the end."""
-        return sum(reader.cache.nbytes for reader in self.dataset.readers if reader.cache)
+        """The memory of the image caches when they are full."""
+        return sum(reader.cache.nbytes for reader in self.readers if reader.cache)
 
     def __len__(self) -> int:
-        return self.count
+        return self.num_images
 
     def __iter__(self) -> Iterator[dict]:
-        for parcel in self.loader:
-            yield from self._unpacked(parcel)
+        for task in self.loader:
+            yield from self._batches_of(task)
 
     def iter_sharded(self) -> Iterator[dict]:
-        """The batches of all processes in order, when not training; of others' the file names."""
-        parcels, world = iter(self.loader), get_world()
+        """Iterate over the test batches of all processes in order.
+
+        Batches of other processes hold only the file names.
+        """
+        assert isinstance(self.sampler, SizeSampler)
+        world = get_world()
+        tasks = iter(self.loader)
         for number, keys in enumerate(self.sampler.batches):
             if number % world.size == world.rank:
-                yield from self._unpacked(next(parcels))
+                yield from self._batches_of(next(tasks))
             else:
-                names = [self.dataset.paths(index) for _, index in keys]
-                yield {name: [item[name] for item in names] for name in names[0]}
+                items = [self.dataset.item_paths(index) for _, index in keys]
+                yield {name: [item[name] for item in items] for name in items[0]}
 
-    def _unpacked(self, parcel: dict) -> Iterator[dict]:
-        if "error" in parcel:
-            raise UserError(parcel["error"])
-        self._note(parcel.pop("broken"))
-        yield from split(parcel, self.batch_size, self.pinned)
+    def _batches_of(self, task: dict) -> Iterator[dict]:
+        if "error" in task:
+            raise UserError(task["error"])
+        self._record_broken(task.pop("broken"))
+        yield from split(task, self.batch_size, self.pinned)
 
     def close(self) -> None:
-        """End the worker processes; nothing can be read any more.
+        """Stop the workers; nothing can be loaded afterwards.
 
-        Left to the garbage collector, which may take away their queues first, they end slowly.
+        Without this they end slowly, as the garbage collector may delete their queues first.
         """
         self.loader = ()
 
     @property
     def broken(self) -> dict[str, str]:
-        """The files that could not be read, and why."""
-        return {path: why for reader in self.dataset.readers for path, why in reader.broken.items()}
+        """The files that could not be read, with the reasons."""
+        return {path: reason for reader in self.readers for path, reason in reader.broken.items()}
 
-    def _note(self, broken: list[dict[str, str]]) -> None:
-        """Tell of the images that the worker processes found broken; too many are an error."""
-        for reader, found in zip(self.dataset.readers, broken, strict=True):
+    def _record_broken(self, broken: list[dict[str, str]]) -> None:
+        """Log the newly found broken images of each reader. Raises `UserError` if too many."""
+        for reader, found in zip(self.readers, broken, strict=True):
             reader.broken.update(found)
-        for reader, found in zip(self.dataset.readers, broken, strict=True):
-            for path, why in found.items():
+
+        for reader, found in zip(self.readers, broken, strict=True):
+            for path, reason in found.items():
                 if path not in self.reported:
                     self.reported.add(path)
-                    self.log(f"warning: {printable(why)}; it is left out{self._with_it(path)}")
-            reader.refuse_many_broken()
+                    self.log(
+                        f"warning: {printable(reason)}; it is left out{self._skipped_with(path)}"
+                    )
+            reader.check_broken_fraction()
 
-    def _with_it(self, path: str) -> str:
-        """Names the whole files that are left out as well: they come with broken ones only."""
+    def _skipped_with(self, path: str) -> str:
+        """Name the intact files that are skipped too, as all their items hold a broken one."""
         broken = self.broken
-        beside = set().union(*(files for files in self.together if path in files)) - broken.keys()
-        whole = (files for files in self.together if files & beside and files.isdisjoint(broken))
-        lost = sorted(beside.difference(*whole))
-        some = ", ".join(lost[:3]) + (f", … ({len(lost)} files)" if len(lost) > 3 else "")
-        return f", and with it {printable(some)}" if lost else ""
+        partners = set().union(*(files for files in self.item_files if path in files))
+        partners -= broken.keys()
+
+        used = (files for files in self.item_files if files & partners and files.isdisjoint(broken))
+        skipped = sorted(partners.difference(*used))
+        if not skipped:
+            return ""
+        more = f", … ({len(skipped)} files)" if len(skipped) > MAX_PATHS_SHOWN else ""
+        return f", and with it {printable(', '.join(skipped[:MAX_PATHS_SHOWN]) + more)}"
 
 
-class _Items(torch.utils.data.Dataset):
-    """Items by key, for the worker processes, each with what its readers have found ``broken``.
+class _ItemDataset(Dataset):
+    """Items by key, as the workers load them, each with the ``broken`` files known so far.
 
-    One that cannot be read is an ``error``, or holds nothing else if it may be left out.
+    An item that cannot be loaded holds only ``error``, or nothing with ``skips_broken``.
     """
 
-    def __init__(self, dataset: ImageDataset, seed: int, leave_out: bool):
-        self.dataset, self.seed, self.leave_out = dataset, seed, leave_out
+    def __init__(self, dataset: BaseDataset, seed: int, skips_broken: bool):
+        self.dataset = dataset
+        self.seed = seed
+        self.skips_broken = skips_broken
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, key: Key) -> dict:
         epoch, index = key
+        rng = random.Random(f"{self.seed} {epoch} {index}")
         try:
-            item = self.dataset.get(index, random.Random(f"{self.seed} {epoch} {index}"))
+            item = self.dataset.load_item(index, rng)
         except UserError as error:
-            item = {} if self.leave_out else {"error": str(error)}
-        return {**item, "broken": [dict(reader.broken) for reader in self.dataset.readers]}
+            item = {} if self.skips_broken else {"error": str(error)}
+        return {**item, "broken": [dict(reader.broken) for reader in self.dataset.readers.values()]}
 
 
-def _start_worker(number: int) -> None:
+def _init_worker(worker_id: int) -> None:
     ignore_job_signals()
 
 
 def collate(items: list[dict]) -> dict:
-    """Tensors are stacked to (N, C, H, W), everything else becomes a list; ``broken`` is merged."""
-    *_, newest = (item.pop("broken") for item in items)  # of one worker: each knows of all before
+    """Collate the items of one task: stack tensors to (N, C, H, W), collect other values in lists.
+
+    Skipped items are dropped. An item with an ``error`` is returned instead of the task.
+    """
+    *_, broken = (item.pop("broken") for item in items)  # the last one includes all before
     for item in items:
         if "error" in item:
             return item
-    whole = [item for item in items if item]
-    names = whole[0] if whole else ()
-    return {"broken": newest} | {
-        name: torch.stack([item[name] for item in whole])
-        if isinstance(whole[0][name], torch.Tensor)
-        else [item[name] for item in whole]
-        for name in names
-    }
+
+    loaded = [item for item in items if item]
+    task = {"broken": broken}
+    for name in loaded[0] if loaded else ():
+        values = [item[name] for item in loaded]
+        task[name] = torch.stack(values) if isinstance(values[0], torch.Tensor) else values
+    return task
 
 
-def split(parcel: dict, batch_size: int, pinned: bool = False) -> Iterator[dict]:
-    """The batches in a parcel, images in [-1, 1]. All of them may have been left out."""
-    count = len(next(iter(parcel.values()), ()))
+def split(task: dict, batch_size: int, pinned: bool = False) -> Iterator[dict]:
+    """Split a task into batches with images in [-1, 1]; none if all its items were skipped."""
+    count = len(next(iter(task.values()), ()))
     for first in range(0, count, batch_size):
-        batch = {name: values[first : first + batch_size] for name, values in parcel.items()}
+        batch = {name: values[first : first + batch_size] for name, values in task.items()}
         yield {
             name: normalize(values, pinned) if isinstance(values, torch.Tensor) else values
             for name, values in batch.items()
@@ -233,7 +246,7 @@ def split(parcel: dict, batch_size: int, pinned: bool = False) -> Iterator[dict]
 
 
 def available_cores() -> int:
-    """How many cores this process may use."""
+    """Return the number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Images of different sizes, in the modes that do not cut squares out of them."""
+"""Images of different sizes, with the values of ``--preprocess`` that do not crop."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def mixed(tmp_path_factory):
 
 @pytest.mark.parametrize("identity", ["0.5", "0"])
 @pytest.mark.parametrize("mode", MODES)
-def test_a_training_takes_them_all(mode, identity, mixed, call):
+def test_training_accepts_images_of_different_sizes(mode, identity, mixed, call):
     words = ["--dataroot", mixed, *TINY, "--preprocess", mode, "--lambda_identity", identity]
     words += ["--n_epochs", "3", "--n_epochs_decay", "0", "--display_id", "0", "--pool_size", "3"]
     done = ok(call("train.py", *words, "--print_freq", "1"))
     assert "End of epoch 3 / 3" in done.stdout
 
 
-def test_such_a_run_goes_on_bit_for_bit(mixed, tmp_path):
+def test_resuming_with_different_sizes_is_exact(mixed, tmp_path):
     words = ["--dataroot", mixed, *TINY, "--preprocess", "none", "--save_latest_freq", "1"]
     words += ["--n_epochs", "3", "--n_epochs_decay", "0", "--display_id", "0", "--pool_size", "3"]
     words += ["--no_html", "--print_freq", "1"]
@@ -46,22 +46,24 @@ def test_such_a_run_goes_on_bit_for_bit(mixed, tmp_path):
     assert first == second
 
 
-def test_a_pool_of_many_sizes_does_what_one_of_one_size_does():
-    """The same answers, image by image, as a pool that sees them in one size."""
-    one, many = ImagePool(3, "seed"), ImagePool(3, "seed")
+def test_pool_with_different_sizes_makes_the_same_decisions():
+    """It returns the same images, in the same order, as a pool with images of one size."""
+    one_size = ImagePool(3, "seed")
+    many_sizes = ImagePool(3, "seed")
     rng = Random(0)
     for i in range(40):
         height = rng.choice([2, 3])
         plain = torch.full((1, 1, 1, 1), float(i))
-        for pool in (one, many):
+        for pool in (one_size, many_sizes):
             pool.plan(1)
-        expected = one.query(plain)
-        found = many.query(plain.expand(1, 1, height, 2))
+        expected = one_size.query(plain)
+        found = many_sizes.query(plain.expand(1, 1, height, 2))
         assert found.unique().item() == expected.item()
 
 
-def test_networks_are_called_apart_where_sizes_differ():
+def test_forward_batched_with_different_sizes():
     net = define_D(3, 4, "basic", 3, "instance")
-    big, small = torch.randn(1, 3, 40, 32), torch.randn(1, 3, 32, 40)
-    for found, batch in zip(forward_batched(net, big, small), (big, small), strict=True):
+    wide = torch.randn(1, 3, 32, 40)
+    tall = torch.randn(1, 3, 40, 32)
+    for found, batch in zip(forward_batched(net, tall, wide), (tall, wide), strict=True):
         assert torch.allclose(found, net(batch), atol=1e-6)

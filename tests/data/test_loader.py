@@ -1,4 +1,4 @@
-"""Data sets and their batches: the same ones for the same seed, from any point of a run."""
+"""Datasets and their batches: the same for the same seed, from any point of a run."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def uneven(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 10])
-def test_batches_hold_what_is_promised(uneven, batch_size):
+def test_batch_sizes_shapes_and_paths(uneven, batch_size):
     batches = create_dataset(train_options(uneven, "--batch_size", batch_size))
     assert len(batches) == 7
     epoch = epoch_of(batches, 1)
@@ -68,32 +68,33 @@ def test_batches_hold_what_is_promised(uneven, batch_size):
 
 
 @pytest.mark.parametrize("words", [[], ["--batch_size", "3"]], ids=str)
-def test_workers_change_nothing(uneven, words):
+def test_batches_do_not_depend_on_the_number_of_workers(uneven, words):
     def epochs(threads):
         batches = create_dataset(train_options(uneven, *words, "--num_threads", threads))
         return [batch for epoch in (1, 2) for batch in epoch_of(batches, epoch)]
 
-    alone = epochs(0)
-    assert same(alone, epochs(1))
-    assert same(alone, epochs(2))
+    without_workers = epochs(0)
+    assert same(without_workers, epochs(1))
+    assert same(without_workers, epochs(2))
 
 
 @pytest.mark.parametrize("start", [0, 1, 4, 6, 7])
-def test_an_epoch_can_be_entered_anywhere(uneven, start):
+def test_an_epoch_can_start_at_any_image(uneven, start):
     batches = create_dataset(train_options(uneven))
     whole = epoch_of(batches, 3)
     assert same(epoch_of(batches, 3, start), whole[start:])
 
 
-def test_an_epoch_can_be_entered_between_two_batches(uneven):
+def test_an_epoch_can_start_at_any_batch(uneven):
     batches = create_dataset(train_options(uneven, "--batch_size", 2))
     whole = epoch_of(batches, 3)
     assert same(epoch_of(batches, 3, 4), whole[2:])
 
 
-def test_epochs_are_functions_of_their_number_and_the_seed(uneven):
+def test_batches_are_a_function_of_epoch_and_seed(uneven):
     batches = create_dataset(train_options(uneven))
-    first, second = epoch_of(batches, 1), epoch_of(batches, 2)
+    first = epoch_of(batches, 1)
+    second = epoch_of(batches, 2)
     assert same(first, epoch_of(batches, 1))
     assert names(first) != names(second)
     assert same(first, epoch_of(create_dataset(train_options(uneven)), 1))
@@ -101,7 +102,7 @@ def test_epochs_are_functions_of_their_number_and_the_seed(uneven):
     assert names(first) != names(other)
 
 
-def test_every_image_comes_once_an_epoch(tmp_path):
+def test_every_image_occurs_once_per_epoch(tmp_path):
     root = make_image_set(tmp_path, (6, 4, 1, 1))
     batches = create_dataset(train_options(root, "--batch_size", 4))
     orders = set()
@@ -112,24 +113,25 @@ def test_every_image_comes_once_an_epoch(tmp_path):
     assert len(orders) == 8
 
 
-def test_the_smaller_side_starts_again(uneven):
+def test_the_smaller_domain_starts_over(uneven):
     counts = Counter(names(epoch_of(create_dataset(train_options(uneven)), 1)))
     assert sorted(counts.values()) == [1, 1, 1, 2, 2]
 
 
-def test_cut_and_mirror_differ_from_epoch_to_epoch(tmp_path):
+def test_crop_and_flip_differ_between_epochs(tmp_path):
     root = make_image_set(tmp_path, (1, 1, 1, 1))
     batches = create_dataset(train_options(root, "--load_size", 40))
-    seen = [epoch_of(batches, epoch)[0]["A"] for epoch in range(1, 7)]
-    assert len({tensor.numpy().tobytes() for tensor in seen}) >= 5
+    images = [epoch_of(batches, epoch)[0]["A"] for epoch in range(1, 7)]
+    assert len({image.numpy().tobytes() for image in images}) >= 5
 
 
-def test_b_is_drawn_at_random_and_uniformly(tmp_path):
-    root, n = make_image_set(tmp_path, (4, 4, 1, 1)), 0
+def test_B_is_uniformly_random(tmp_path):
+    root = make_image_set(tmp_path, (4, 4, 1, 1))
     batches = create_dataset(train_options(root))
     pairs = Counter()
-    for epoch in range(1, 201):
-        epoch = epoch_of(batches, epoch)
+    n = 0
+    for number in range(1, 201):
+        epoch = epoch_of(batches, number)
         pairs.update(zip(names(epoch, "A"), names(epoch, "B"), strict=True))
         n += len(epoch)
     assert len(pairs) == 16
@@ -137,13 +139,13 @@ def test_b_is_drawn_at_random_and_uniformly(tmp_path):
         assert abs(count - n / 16) < 5 * (n * 15 / 16**2) ** 0.5
 
 
-def test_serial_batches_go_in_order(uneven):
+def test_serial_batches_are_in_order(uneven):
     epoch = epoch_of(create_dataset(train_options(uneven, "--serial_batches")), 5)
     assert names(epoch, "A") == [f"{i % 5:02d}.png" for i in range(7)]
     assert names(epoch, "B") == [f"{i:02d}.png" for i in range(7)]
 
 
-def test_max_dataset_size_is_a_limit_of_each_folder(uneven):
+def test_max_dataset_size_limits_each_folder(uneven):
     batches = create_dataset(train_options(uneven, "--max_dataset_size", 3))
     assert len(batches) == 3
     seen = set()
@@ -163,8 +165,8 @@ def test_channels_follow_the_direction(uneven, direction):
 
 
 @pytest.mark.parametrize("dataset_mode", DATASETS)
-def test_every_data_set_is_a_function_of_its_keys(dataset, dataset_mode):
-    """For testing: in order, nothing cut or reflect_pad by chance, the same each time."""
+def test_every_dataset_is_deterministic_in_testing(dataset, dataset_mode):
+    """Items are in order, without random crops and flips, and the same each time."""
     model = next(name for name, kind in MODELS.items() if dataset_mode in kind.dataset_modes)
     phase = ["--phase", "testA"] if dataset_mode in ("aligned", "colorization") else []
     root = dataset / "testA" if dataset_mode == "single" else dataset
@@ -175,7 +177,7 @@ def test_every_data_set_is_a_function_of_its_keys(dataset, dataset_mode):
     assert names(first, "A")[:2] == ["00.png", "01.png"]
 
 
-def test_single_takes_a_folder(tmp_path):
+def test_single_reads_a_folder(tmp_path):
     make_images(tmp_path / "photos", 2)
     make_images(tmp_path / "photos" / "more", 1)
     batches = create_dataset(test_options(tmp_path / "photos"))
@@ -183,14 +185,14 @@ def test_single_takes_a_folder(tmp_path):
     assert all(set(batch) == {"A", "A_paths"} for batch in batches)
 
 
-def test_single_takes_one_file_whatever_its_ending(tmp_path):
+def test_single_reads_one_file_with_any_extension(tmp_path):
     draw_image("me").save(tmp_path / "me", format="PNG")
     (batch,) = create_dataset(test_options(tmp_path / "me"))
     assert batch["A_paths"] == [str(tmp_path / "me")]
     assert batch["A"].shape == (1, 3, 24, 24)
 
 
-def test_the_fixed_set_comes_from_the_test_folders(uneven):
+def test_samples_come_from_the_test_folders(uneven):
     samples = list(create_samples(train_options(uneven, "--batch_size", 3), 2))
     assert len(samples) == 2
     assert names(samples, "A") == names(samples, "B") == ["00.png", "01.png"]
@@ -200,14 +202,14 @@ def test_the_fixed_set_comes_from_the_test_folders(uneven):
             assert batch[f"{side}_paths"] == [str(uneven / f"test{side}" / f"0{i}.png")]
 
 
-def test_the_fixed_set_comes_from_the_training_folders_where_there_are_no_others(tmp_path):
+def test_samples_come_from_the_training_folders_without_test_folders(tmp_path):
     for side in ("trainA", "trainB"):
         make_images(tmp_path / side, 3)
     samples = list(create_samples(train_options(tmp_path), 2))
     assert [Path(batch["A_paths"][0]).parent.name for batch in samples] == ["trainA"] * 2
 
 
-def test_the_fixed_set_is_seen_as_test_py_sees_it(uneven):
+def test_samples_are_transformed_as_in_testing(uneven):
     samples = list(create_samples(train_options(uneven), 3))
     words = ["--model", "cycle_gan", "--load_size", 24]
     tested = list(create_dataset(test_options(uneven, *words)))
@@ -215,12 +217,12 @@ def test_the_fixed_set_is_seen_as_test_py_sees_it(uneven):
 
 
 @pytest.mark.parametrize("threads", [0, 2])
-def test_a_image_broken_inside_is_named(tmp_path, threads):
+def test_an_image_with_broken_pixels_is_named(tmp_path, threads):
     for side in ("trainA", "trainB"):
         make_images(tmp_path / side, 3)
     broken = tmp_path / "trainA" / "01.png"
     content = broken.read_bytes()
-    at = content.index(b"IDAT") + 20  # head and end are whole: only decoding it finds this
+    at = content.index(b"IDAT") + 20  # header and end are intact: only decoding finds the error
     broken.write_bytes(content[:at] + b"rubbish" + content[at + 7 :])
     batches = create_dataset(train_options(tmp_path, "--num_threads", threads))
     with pytest.raises(UserError, match=r"trainA/01\.png cannot be read"):

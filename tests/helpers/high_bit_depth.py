@@ -1,4 +1,4 @@
-"""16-bit gray images, which 8 bits cannot hold, and files of them."""
+"""16-bit gray images and files of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 GRAY = ["--input_nc", "1", "--output_nc", "1", "--bit_depth", "16"]
 ALL_LEVELS = np.arange(65536, dtype=np.uint16).reshape(256, 256)
 
-#: file → what is stored, and the 16-bit levels it stands for
+#: file → function that creates the stored values, and the 16-bit levels they represent
 FILES = {
     "deep.png": (lambda: ALL_LEVELS, ALL_LEVELS),
     "deep.tiff": (lambda: ALL_LEVELS, ALL_LEVELS),
@@ -19,27 +19,28 @@ FILES = {
     "float.tiff": (lambda: (ALL_LEVELS / 65535).astype(np.float32), ALL_LEVELS),
     "plain.png": (lambda: (ALL_LEVELS >> 8).astype(np.uint8), (ALL_LEVELS >> 8) * 257),
     "color.png": (
-        lambda: np.stack([(ALL_LEVELS >> 8).astype(np.uint8)] * 3, 2), (ALL_LEVELS >> 8) * 257
+        lambda: np.stack([(ALL_LEVELS >> 8).astype(np.uint8)] * 3, 2),
+        (ALL_LEVELS >> 8) * 257,
     ),
-}  # fmt: skip
+}
 
 
 def deep(seed: int, width: int = 40, height: int = 40) -> np.ndarray:
-    """(H, W): a ramp with noise in the low bits."""
+    """A 16-bit ramp with noise in the low bits, (H, W)."""
     rng = np.random.default_rng(seed)
     ramp = np.add.outer(np.linspace(0, 30000, height), np.linspace(0, 30000, width))
     return (ramp + rng.integers(0, 5000, (height, width))).astype(np.uint16)
 
 
 def read(file: Path) -> np.ndarray:
-    """The levels of a file, which must be a 16-bit one."""
+    """Read the levels of a 16-bit file."""
     with Image.open(file) as image:
         assert image.mode.startswith("I")
         return np.asarray(image).astype(int)
 
 
 def make_gray_set(root: Path) -> Path:
-    """Unpaired folders, and files A|B of which B is A, inverted; all of 16 bits."""
+    """Create unpaired folders, and paired files A|B in which B is A inverted; all of 16 bits."""
     for k, side in enumerate(("trainA", "trainB", "testA", "testB")):
         (root / side).mkdir()
         for i in range(3):

@@ -1,9 +1,8 @@
 """EXIF orientations."""
 
-ORIENTATION = 0x0112
+ORIENTATION = 0x0112  # EXIF tag
 
-
-#: EXIF orientation → what a viewer does with the stored rows and columns
+#: EXIF orientation → function that turns the stored pixels (H, W, …) upright
 UPRIGHT = {
     1: lambda x: x,
     2: lambda x: x[:, ::-1],
