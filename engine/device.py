@@ -6,7 +6,6 @@ import sys
 import torch
 
 from distributed.context import World
-from engine.precision import precision_name, select_precision  # noqa: F401 - until callers move
 from util.errors import UserError
 
 # Parameters of mallopt(3), from malloc.h.

@@ -13,7 +13,7 @@ from util.errors import UserError
 try:
     import resource
 except ModuleNotFoundError:  # Windows
-    resource = None
+    resource = None  # type: ignore[assignment]
 
 GIB = 2**30
 CPU_ALLOCATOR_MESSAGES = ("not enough memory", "can't allocate memory")
@@ -89,6 +89,3 @@ def memory_report(model, device: torch.device) -> str:
 
 def _num_bytes(values: Iterable) -> int:
     return sum(x.numel() * x.element_size() for x in values if isinstance(x, Tensor))
-
-
-report = memory_report  # until callers use the new name

@@ -59,14 +59,15 @@ class NonFiniteGuard:
         skip = ~torch.isfinite(gradient_norm(optimizer))
         if self.batch_norms:
             skip = self._restore_statistics(skip)
-        optimizer.found_inf = skip.float()  # fused optimizers read it, as with GradScaler
-        self.counts[name] += optimizer.found_inf
+        self.counts[name] += skip
+        optimizer.found_inf = skip.float()  # type: ignore[attr-defined]  # as GradScaler sets it
 
     def _restore_statistics(self, skip: Tensor) -> Tensor:
         """Restore running statistics if ``skip`` or if they are not finite; return whether so.
 
         Variances can overflow while gradients are still finite, because these vanish.
         """
+        assert self.saved_statistics is not None, "call begin_step() before each step"
         statistics = self._running_statistics()
         current = torch.cat(statistics)
         skip = skip | ~torch.isfinite(current).all()
@@ -80,6 +81,7 @@ class NonFiniteGuard:
             value.data
             for layer in self.batch_norms
             for value in (layer.running_mean, layer.running_var)
+            if value is not None
         ]
 
 

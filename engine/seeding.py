@@ -15,7 +15,9 @@ def seed_everything(seed: int) -> None:
 
 def get_rng_state() -> dict:
     """Return the state of all generators, including those of every GPU in use."""
-    kind, keys, *rest = np.random.get_state()
+    numpy_state = np.random.get_state()
+    assert isinstance(numpy_state, tuple)  # for type checkers
+    kind, keys, *rest = numpy_state
     uses_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
     return {
         "python": random.getstate(),

@@ -17,16 +17,19 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from models.networks.resnet import ResnetGenerator
 from util.precision import full_precision
 
 MIN_OVERLAP = 32  # pixels; with less, a valid region would depend on pixels outside of its tile
-NORMS = (nn.InstanceNorm2d, nn.BatchNorm2d)
+Norm = nn.InstanceNorm2d | nn.BatchNorm2d
 Chain = list[tuple[nn.Module, bool]]  # layers, and whether to store the feature map after each
 
 
 def tile_network(net: nn.Module, tile: int, overlap: int) -> None:
-    """Make a generator process its images in tiles, see `TiledForward`."""
-    net.model.forward = TiledForward(net.model, tile, overlap, net.stride)
+    """Make a ResNet generator process its images in tiles, see `TiledForward`."""
+    assert isinstance(net, ResnetGenerator)
+    tiled = TiledForward(net.model, tile, overlap, net.stride)
+    net.model.forward = tiled  # type: ignore[method-assign]
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,9 @@ class TiledForward:
             return self.plain_forward(x)
 
         self.device = x.device
-        self.norms = {layer: _TiledNorm(layer, self) for layer in _image_norms(self.net)}
+        self.norms: dict[nn.Module, _TiledNorm] = {
+            layer: _TiledNorm(layer, self) for layer in _image_norms(self.net)
+        }
         num_passes = len(self.norms) + _count_stored(self.chain) + 1
         num_tiles = num_passes * len(self.rows) * len(self.columns)
         self.bar = tqdm(total=num_tiles, unit=" tiles", disable=None, leave=False, position=1)
@@ -138,6 +143,7 @@ class TiledForward:
                 out = torch.empty(shape, dtype=y.dtype, memory_format=torch.channels_last)
             valid = (self.row.valid_slice(scale), self.column.valid_slice(scale))
             out[..., valid[0], valid[1]] = self.crop_to_valid(y)
+        assert out is not None  # there is at least one tile
         return out
 
     def _tiles(self, stored: Tensor) -> Iterator[Tensor]:
@@ -157,7 +163,7 @@ class TiledForward:
 class _TiledNorm:
     """Replacement for the ``forward`` of a normalization: statistics over all tiles."""
 
-    def __init__(self, layer: nn.Module, tiles: TiledForward):
+    def __init__(self, layer: Norm, tiles: TiledForward):
         self.layer = layer
         self.tiles = tiles
         # Batch norm has common statistics for all images of a batch.
@@ -205,9 +211,9 @@ def _replace_forward(norms: dict[nn.Module, _TiledNorm]) -> Iterator[None]:
             del layer.forward
 
 
-def _image_norms(module: nn.Module) -> list[nn.Module]:
+def _image_norms(module: nn.Module) -> list[Norm]:
     """Return the normalizations that compute their statistics from the image."""
-    norms = (layer for layer in module.modules() if isinstance(layer, NORMS))
+    norms = (layer for layer in module.modules() if isinstance(layer, Norm))
     return [norm for norm in norms if norm.training or not norm.track_running_stats]
 
 
@@ -230,7 +236,7 @@ def _residual_chain(layer: nn.Module) -> Chain | None:
     All feature maps are stored except those after padding, which changes the size.
     """
     branch = dict(layer.named_children()).get("conv_block")
-    if branch is None:
+    if not isinstance(branch, nn.Sequential):
         return None
     return [(each, not isinstance(each, nn.ReflectionPad2d)) for each in branch]
 

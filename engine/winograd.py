@@ -45,7 +45,7 @@ def use_winograd(net: nn.Module) -> nn.Module:
     """Switch the 3×3 convolutions of ``net`` that become faster by it; return ``net``."""
     for layer in net.modules():
         if isinstance(layer, nn.Conv2d) and _is_eligible(layer):
-            layer._conv_forward = MethodType(_conv_forward, layer)
+            layer._conv_forward = MethodType(_conv_forward, layer)  # type: ignore[method-assign]
     return net
 
 

@@ -4,6 +4,7 @@ import json
 import os
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,7 @@ def export_generator(opt: Namespace) -> None:
         print(note)
 
     model = create_model(opt)
+    assert isinstance(model, TestModel)  # whatever the run was trained as
     weights = generator_file(model, weights_prefix(opt))
     output = Path(opt.output) if opt.output else weights.with_suffix(".onnx")
     check_output(output)
@@ -99,9 +101,10 @@ def depends_on_mode(net: nn.Module) -> bool:
     return any(isinstance(layer, (nn.BatchNorm2d, nn.Dropout)) for layer in net.modules())
 
 
-def convert(net: nn.Module, input_nc: int, metadata: dict[str, str]) -> bytes:
-    """Return the generator as an ONNX file, verified by `max_difference`.
+def convert(net: Any, input_nc: int, metadata: dict[str, str]) -> bytes:
+    """Return a generator as an ONNX file, verified by `max_difference`.
 
+    ``net`` is a Module with the attributes `model`, `stride` and `min_size`.
     Raises `UserError` if it cannot be converted or differs by more than `TOLERANCE`.
     """
     batches = noise(input_nc, side=max(MIN_TRACED_SIDE, net.stride))

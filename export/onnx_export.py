@@ -36,6 +36,7 @@ def to_onnx(net: nn.Module, example: Tensor, metadata: dict[str, str]) -> bytes:
             output_names=[OUTPUT],
         )
 
+    assert program is not None  # for type checkers: only the legacy exporter returns None
     model = program.model_proto
     _clean(model.graph)
     onnx.helper.set_model_props(model, metadata)

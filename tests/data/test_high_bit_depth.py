@@ -18,7 +18,7 @@ from data import create_dataset
 from data.image_io import read_image, to_rgb_or_gray
 from data.image_reader import crop_half
 from data.transforms import PREPROCESS, apply, get_transform
-from engine.device import select_precision
+from engine.precision import select_precision
 from options import TrainOptions
 from reporting.html.contact_sheet import contact_sheet
 from util.images import resize_pil, save_image, to_uint16

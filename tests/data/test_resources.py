@@ -312,7 +312,7 @@ def test_out_of_memory_error_of_a_test_suggests_no_training_flags(netG, tile, ad
 
 def test_memory_report_on_a_system_without_the_resource_module(monkeypatch):
     monkeypatch.setitem(sys.modules, "resource", None)
-    report = runpy.run_path(str(ROOT / "engine" / "memory.py"))["report"]
+    report = runpy.run_path(str(ROOT / "engine" / "memory.py"))["memory_report"]
     assert report(None, torch.device("cpu")) == "peak memory: not available on this system"
 
 

@@ -103,7 +103,7 @@ def test_a_far_too_high_learning_rate_is_reported(dataset, tmp_path):
 
 @pytest.fixture
 def batch_norm_step():
-    """``batch_norm_step(x, gradient)``: take a step; return whether it was skipped, and its state."""
+    """``batch_norm_step(x, gradient)``: take a step; return whether it was skipped, and a state."""
     layer = torch.nn.BatchNorm2d(2)
     optimizer = torch.optim.Adam(layer.parameters(), lr=0.1, fused=True)
     guard = NonFiniteGuard({"G": optimizer}, torch.device("cpu"), [layer])
