@@ -124,7 +124,7 @@ def test_weights_without_a_state_can_be_resumed(stopped, tmp_path, data):
     words = [*RUN, "--dataroot", data, "--epoch_count", "2", "--lr", "0"]
     done = ok(resume(tmp_path, *words))
     assert done.stdout.startswith("resuming run at epoch 2, iteration 0")
-    assert "from the networks alone" in done.stdout
+    assert "only the networks are loaded" in done.stdout
     after = torch.load(stopped / "latest_net_G_A.pth", weights_only=True)
     assert all(torch.equal(value, after[key]) for key, value in weights.items())
     assert (stopped / "loss_log.txt").read_text("utf-8").startswith(log)
@@ -134,7 +134,7 @@ def test_weights_without_a_state_can_be_resumed(stopped, tmp_path, data):
 def test_typed_defaults_change_nothing(stopped, tmp_path):
     done = ok(resume(tmp_path, "--epoch", "latest", "--load_iter", "0"))
     assert done.stdout.startswith("resuming run at epoch 1, iteration 3")
-    assert "from the networks alone" not in done.stdout
+    assert "only the networks are loaded" not in done.stdout
 
 
 def test_a_typed_epoch_takes_precedence_over_the_state(stopped, tmp_path):
@@ -142,7 +142,7 @@ def test_a_typed_epoch_takes_precedence_over_the_state(stopped, tmp_path):
     old = (stopped / LATEST).read_bytes()
     done = ok(resume(tmp_path, "--epoch", "1", "--epoch_count", "2"))
     assert done.stdout.startswith("resuming run at epoch 2, iteration 0")
-    assert "from the networks alone" in done.stdout
+    assert "only the networks are loaded" in done.stdout
     assert (stopped / "replaced_state.pth").read_bytes() == old
 
 
@@ -206,7 +206,7 @@ def test_the_page_omits_discarded_epochs(data, tmp_path):
     folder = tmp_path / "checkpoints" / "run"
     start(tmp_path, "run", "--continue_train", "--epoch_count", "2")
     text = (folder / "web" / "data.js").read_text("utf-8")
-    assert '"images": [1, 2, 3]' in text
+    assert '"epochs": [1, 2, 3]' in text
     assert '"live": false' in text
 
 

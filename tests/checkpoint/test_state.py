@@ -194,7 +194,7 @@ def test_a_signal_saves_and_prints_the_resume_command(name, code, threads, tmp_p
 
 def test_a_second_signal_ends_the_process_at_once(tmp_path, dataset):
     words = ["--dataroot", str(dataset), *RUN, "--n_epochs", "500"]
-    run = start_faulty(tmp_path, "run", {"delay": 0.4}, *words)  # the first save takes many seconds
+    run = start_faulty(tmp_path, "run", {"delay": 0.15}, *words)  # a save takes several seconds
     folder = tmp_path / "checkpoints" / "run"
     wait_until(lambda: (folder / "losses.jsonl").is_file(), run)
     run.send_signal(signal.SIGINT)
