@@ -21,6 +21,7 @@ class AlignedDataset(BaseDataset):
         (folder,) = self.folders(opt, opt.phase)
         remedy = f"--dataroot must name a folder that holds {opt.phase} with images A|B"
         files = find_images(folder, remedy)
+
         channels_A, channels_B = side_channels(opt)
         return {
             "A": ImageReader(files, channels_A, opt, half=0),
@@ -31,6 +32,7 @@ class AlignedDataset(BaseDataset):
         """Load the pair ``index``."""
         state = rng.getstate()
         A, A_path = self.readers["A"].read(index, rng)
+
         rng.setstate(state)  # draws the same crop and flip again
         B, B_path = self.readers["B"].read(index, rng)
         return {"A": A, "B": B, "A_paths": A_path, "B_paths": B_path}

@@ -53,6 +53,7 @@ def list_images(folder: Path) -> list[Path]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths = [Path(root, name) for name in names if not name.startswith(".")]
         found += [path for path in paths if path.suffix.lower() in extensions() and _is_file(path)]
+
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
@@ -182,7 +183,8 @@ def _has_late_orientation(path: Path) -> bool:
             after_pixels = after_pixels or head[4:8] == b"IDAT"
             if after_pixels and head[4:].startswith(PNG_ORIENTATION_CHUNKS):
                 return True
-            position += 12 + int.from_bytes(head[:4], "big")
+
+            position += 12 + int.from_bytes(head[:4], "big")  # length, type, content, checksum
     return False
 
 
@@ -198,6 +200,7 @@ def _has_end_marker(path: Path) -> bool:
     marker = END_MARKERS.get(path.suffix.lower())
     if marker is None:
         return True
+
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - END_MARKER_BYTES))
         return marker in file.read()

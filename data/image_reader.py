@@ -77,8 +77,8 @@ class ImageReader:
         turns out to be broken. Otherwise, and with ``--strict_data``, raises `UserError`.
         """
         position, pixels = self._load_or_replace(index)
-        _, height, width = pixels.shape
-        size = (width, height)
+        size = pixels.shape[2], pixels.shape[1]
+
         params = transforms.get_params(size, rng, crop_size=self.crop_size, flips=self.flips)
         pixels = transforms.crop_and_flip(pixels, params, self.crop_size).contiguous()
         return pixels, str(self.paths[position])
@@ -94,6 +94,7 @@ class ImageReader:
                     raise UserError(f"{error}; {STRICT_REMEDY}") from None
                 if not self.replaces_broken:
                     raise
+
         raise UserError(f"no image in {self.folder} can be read; fix or replace them")
 
     def _load_scaled(self, index: int) -> Tensor:
@@ -110,6 +111,7 @@ class ImageReader:
         """Raise `UserError` if more than a tenth of the files are ``broken``."""
         if len(self.broken) <= self.num_files * MAX_BROKEN_FRACTION:
             return
+
         reason = next(iter(self.broken.values()))
         if self.num_files == 1:
             raise UserError(f"{reason}; fix or replace the file")
@@ -123,6 +125,7 @@ class ImageReader:
         while len(readable) < limit and first < len(files):
             chunk = files[first : first + int(min(limit - len(readable), len(files)))]
             first += len(chunk)
+
             for path, size in zip(chunk, image_sizes(chunk), strict=True):
                 if not isinstance(size, UserError):
                     readable.append((path, size))
@@ -130,6 +133,7 @@ class ImageReader:
                 if self.strict:
                     raise UserError(f"{size}; {STRICT_REMEDY}")
                 self.broken[str(path)] = str(size)
+
         self.check_broken_fraction()
         return readable
 
@@ -164,6 +168,7 @@ class ImageReader:
             return
         pairs = zip(self.original_sizes, self.paths, strict=True)
         small = [pair for pair in pairs if min(pair[0]) < opt.crop_size]
+
         if small:
             (width, height), path = min(small)
             raise UserError(
@@ -178,6 +183,7 @@ def allocate_caches(readers: Sequence[ImageReader]) -> None:
     The processes on this machine share it, as each has caches of its own.
     """
     left = free_memory() * MAX_CACHE_FRACTION / get_world().local_size
+
     for reader in readers:
         if reader.cache_bytes <= left:
             reader.enable_cache()
@@ -231,6 +237,7 @@ def _describe_content(folder: Path) -> str:
     names = sorted(path.name for path in folder.iterdir())
     if not names:
         return "it is empty"
+
     found = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
     readable = ", ".join(sorted(COMMON_EXTENSIONS & extensions()))
     return f"found {found}, none of a format that Pillow reads, such as {readable}"

@@ -50,21 +50,9 @@ class ImageLoader:
         has_one_size = opt.isTrain and PREPROCESS[opt.preprocess].crops
         batches_per_task = max(1, IMAGES_PER_TASK // opt.batch_size) if has_one_size else 1
         plan = self._plan_workers(opt.num_threads, batches_per_task)
-
-        self.sampler: EpochSampler | SizeSampler
-        if opt.isTrain:
-            if opt.cache == "auto":
-                allocate_caches(self.readers)
-            self.sampler = EpochSampler(
-                self.num_images,
-                opt.batch_size,
-                plan.batches_per_task,
-                opt.seed,
-                shuffle=not opt.serial_batches,
-            )
-        else:
-            sizes = [dataset.item_size(index) for index in range(self.num_images)]
-            self.sampler = SizeSampler(sizes, opt.batch_size)
+        self.sampler = self._make_sampler(opt, plan.batches_per_task)
+        if opt.isTrain and opt.cache == "auto":
+            allocate_caches(self.readers)
 
         self.pinned = bool(opt.gpu_ids) and torch.cuda.is_available()
         self.loader: Iterable[dict] = DataLoader(
@@ -79,6 +67,18 @@ class ImageLoader:
             prefetch_factor=plan.prefetch_factor or None,
             # Forked workers share the cache. They never use the GPU.
             multiprocessing_context="fork" if plan.workers and sys.platform == "linux" else None,
+        )
+
+    def _make_sampler(self, opt: Namespace, batches_per_task: int) -> EpochSampler | SizeSampler:
+        if not opt.isTrain:
+            sizes = [self.dataset.item_size(index) for index in range(self.num_images)]
+            return SizeSampler(sizes, opt.batch_size)
+        return EpochSampler(
+            self.num_images,
+            opt.batch_size,
+            batches_per_task,
+            opt.seed,
+            shuffle=not opt.serial_batches,
         )
 
     def _plan_workers(self, num_threads: int, batches_per_task: int) -> WorkerPlan:

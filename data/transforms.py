@@ -193,6 +193,7 @@ class CropAndFlip(v2.Transform):
         """Draw the parameters that all inputs of one call share."""
         if self.params is not None:
             return {"augment": self.params}
+
         rng = self.rng or random.Random(int(torch.randint(2**62, ())))
         height, width = F.get_size(flat_inputs[0])
         params = get_params((width, height), rng, crop_size=self.crop_size, flips=self.flips)

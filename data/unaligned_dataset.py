@@ -30,6 +30,7 @@ class UnalignedDataset(BaseDataset):
             f"{_describe_content(root)}"
         )
         files_A, files_B = (find_images(folder, remedy) for folder in self.folders(opt, opt.phase))
+
         channels_A, channels_B = side_channels(opt)
         return {
             "A": ImageReader(files_A, channels_A, opt),
