@@ -1,6 +1,7 @@
 """Command-line options: flags in groups, how their values are resolved, and validation rules.
 
-May import every package but `training`. Start with `BaseOptions.parse` in ``base_options.py``.
+May import every package except `training` and `export`.
+Start with `options.base_options.BaseOptions.parse`.
 """
 
 from options.export_options import ExportOptions

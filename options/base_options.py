@@ -10,6 +10,7 @@ from data import DATASETS
 from data.transforms import PREPROCESS
 from distributed.context import get_world
 from models import MODELS
+from models.base_model import BaseModel
 from models.networks import DISCRIMINATORS, GENERATORS, INIT_TYPES, NORMS
 from options.parser import FlagGroups, format_value, is_valid, parse_typed
 from options.rules import check, check_name
@@ -225,7 +226,7 @@ class BaseOptions:
                     )
 
 
-def _check_model_flags(typed: dict, model: type) -> None:
+def _check_model_flags(typed: dict, model: type[BaseModel]) -> None:
     """Raise `UserError` if a flag of another model was typed."""
     for name, other in MODELS.items():
         for flag in other.flags:

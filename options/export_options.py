@@ -4,6 +4,7 @@ import os
 from argparse import Namespace
 
 from options.base_options import merge_groups
+from options.parser import FlagGroups
 from options.test_options import TestOptions
 from util.errors import UserError
 from util.flags import Flag
@@ -29,6 +30,11 @@ SHOWN = {
 }
 
 
+EXPORT: FlagGroups = {
+    "results": {"output": Flag("", str, "file to write [that of the weights, with .onnx]")},
+}
+
+
 class ExportOptions(TestOptions):
     """The options of ``test.py`` that select a generator, and the file to write."""
 
@@ -42,18 +48,9 @@ class ExportOptions(TestOptions):
         "  python scripts/export.py --name horse2zebra\n"
         "  python scripts/export.py --name horse2zebra --direction BtoA --output zebra2horse.onnx"
     )
-    groups = merge_groups(
-        TestOptions.groups,
-        {
-            "results": {
-                "output": Flag("", str, "file to write [that of the weights, with .onnx]"),
-            }
-        },
-    )
-    hidden = (
-        frozenset({name for flags in groups.values() for name in flags} | TestOptions.hidden)
-        - SHOWN
-    )
+    groups = merge_groups(TestOptions.groups, EXPORT)
+    hidden = frozenset(name for flags in groups.values() for name in flags if name not in SHOWN)
+    hidden |= TestOptions.hidden
 
     def fill_defaults(self, opt: Namespace, given: dict) -> None:
         """Need no images; treat the generator of any model as that of ``--model test``."""

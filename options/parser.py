@@ -56,7 +56,7 @@ def is_valid(flag: Flag, value: object) -> bool:
     if flag.kind is None:
         return isinstance(value, bool)
     try:
-        return _converter(flag)(format_value(value)) == value
+        return _converter(flag.kind, flag.choices)(format_value(value)) == value
     except (argparse.ArgumentTypeError, UserError):
         return False
 
@@ -103,10 +103,9 @@ def _add_flag(group, name: str, flag: Flag, hidden: bool) -> None:
     text = argparse.SUPPRESS if hidden else _help_text(flag)
     if flag.kind is None:
         group.add_argument(f"--{name}", action="store_true", help=text)
-    else:
-        group.add_argument(
-            f"--{name}", type=_converter(flag), metavar=_metavar(name, flag), help=text
-        )
+        return
+    convert = _converter(flag.kind, flag.choices)
+    group.add_argument(f"--{name}", type=convert, metavar=_metavar(name, flag), help=text)
 
 
 def _help_text(flag: Flag) -> str:
@@ -135,18 +134,21 @@ def _metavar(name: str, flag: Flag) -> str:
     return METAVARS.get(name, name.split("_")[-1].upper())
 
 
-def _converter(flag: Flag) -> Callable[[str], object]:
+def _converter(
+    kind: Callable[[str], object], choices: Collection[str] | None
+) -> Callable[[str], object]:
+    """Return the conversion of a flag's text for argparse."""
+
     def convert(text: str) -> object:
         try:
-            value = flag.kind(text)
+            value = kind(text)
         except ValueError as error:
             reason = str(error)
             joint = "is" if reason.startswith("not ") else "is invalid:"
             raise argparse.ArgumentTypeError(f"{text!r} {joint} {reason}") from None
-        if flag.choices is not None and value not in flag.choices:
+        if choices is not None and value not in choices:
             raise argparse.ArgumentTypeError(
-                f"{text!r} is not one of {', '.join(flag.choices)}"
-                + did_you_mean(text, flag.choices)
+                f"{text!r} is not one of {', '.join(choices)}{did_you_mean(text, choices)}"
             )
         return value
 

@@ -14,6 +14,7 @@ from models.networks import min_image_size
 from models.networks.resnet import ResnetGenerator
 from models.schedules import LR_POLICIES, EpochPlan
 from options.parser import format_value, typed_words
+from reporting import enabled_loggers
 from util.errors import UserError
 from util.packages import require_packages
 
@@ -172,12 +173,10 @@ def check_penalty_shapes(opt: Namespace) -> str | None:
 
 
 def check_packages(opt: Namespace) -> str | None:
-    if opt.isTrain and opt.tensorboard:
-        require_packages("--tensorboard", "tensorboard")
-    if opt.isTrain and opt.use_wandb:
-        require_packages("--use_wandb", "wandb")
-    if opt.isTrain and not opt.no_html:
-        require_packages("without --no_html", "dominate")
+    if opt.isTrain:
+        for flag, logger in enabled_loggers(opt).items():
+            feature = f"training without --{flag}" if flag.startswith("no_") else f"--{flag}"
+            require_packages(feature, *logger.packages)
     return None
 
 

@@ -10,6 +10,7 @@ from checkpoint.run_options import load_options
 from checkpoint.weights import find_weights, weights_prefix
 from models import MODELS
 from options.base_options import COMMON, DISPLAY_WINSIZE, WHICH_WEIGHTS, BaseOptions, merge_groups
+from options.parser import FlagGroups
 from util.errors import UserError
 from util.flags import Flag, count_or_inf, float_range, int_range, switch
 
@@ -40,6 +41,35 @@ TRAINING_ONLY = {
 }
 
 
+TEST: FlagGroups = {
+    "data": {
+        "dataroot": Flag(None, str, "folder of images, one image, or dataset (required)"),
+        "phase": Flag("test", str, "split of the dataset: testA and testB, or test"),
+        "num_test": Flag(math.inf, count_or_inf, "translate at most N images"),
+    },
+    "image preprocessing": {
+        "keep_size": switch("do not crop; write images in the size of the originals"),
+    },
+    "weights": {
+        **WHICH_WEIGHTS,
+        "ema": switch("use the moving average of the generator (train.py --ema)"),
+        "eval": switch("running statistics in batch norm and no dropout"),
+    },
+    "results": {
+        "results_dir": Flag("./results/", str, "folder that contains all results"),
+        "aspect_ratio": Flag(1.0, float_range(1e-3), "stretch the width by this factor"),
+        "contact_sheet": switch("also write contact_sheet.png, an overview of the results"),
+        **DISPLAY_WINSIZE,
+    },
+    "device and speed": {
+        "tile": Flag(
+            0, int_range(0), "translate in tiles of N pixels, a multiple of 4; 0: no tiles"
+        ),
+        "overlap": Flag(128, int_range(0), "pixels shared by neighboring tiles, a multiple of 4"),
+    },
+}
+
+
 class TestOptions(BaseOptions):
     """The options of ``test.py``."""
 
@@ -58,38 +88,7 @@ class TestOptions(BaseOptions):
     )
     defaults = {"model": "test", "serial_batches": True, "no_flip": True}
     hidden = frozenset(TRAINING_ONLY)
-    groups = merge_groups(
-        COMMON,
-        {
-            "data": {
-                "dataroot": Flag(None, str, "folder of images, one image, or dataset (required)"),
-                "phase": Flag("test", str, "split of the dataset: testA and testB, or test"),
-                "num_test": Flag(math.inf, count_or_inf, "translate at most N images"),
-            },
-            "image preprocessing": {
-                "keep_size": switch("do not crop; write images in the size of the originals"),
-            },
-            "weights": {
-                **WHICH_WEIGHTS,
-                "ema": switch("use the moving average of the generator (train.py --ema)"),
-                "eval": switch("running statistics in batch norm and no dropout"),
-            },
-            "results": {
-                "results_dir": Flag("./results/", str, "folder that contains all results"),
-                "aspect_ratio": Flag(1.0, float_range(1e-3), "stretch the width by this factor"),
-                "contact_sheet": switch("also write contact_sheet.png, an overview of the results"),
-                **DISPLAY_WINSIZE,
-            },
-            "device and speed": {
-                "tile": Flag(
-                    0, int_range(0), "translate in tiles of N pixels, a multiple of 4; 0: no tiles"
-                ),
-                "overlap": Flag(
-                    128, int_range(0), "pixels shared by neighboring tiles, a multiple of 4"
-                ),
-            },
-        },
-    )
+    groups = merge_groups(COMMON, TEST)
 
     def resolve(self, args: Sequence[str] | None) -> Namespace:
         """Extend `BaseOptions.resolve` by ``backward``, see `_choose_generator`."""

@@ -14,6 +14,7 @@ from models.losses import GAN_LOSSES
 from models.schedules import LR_POLICIES
 from options.base_options import COMMON, DISPLAY_WINSIZE, WHICH_WEIGHTS, BaseOptions, merge_groups
 from options.parser import FlagGroups
+from reporting import logger_flags
 from util.errors import UserError
 from util.flags import Flag, choice, count_or_inf, float_range, int_range, switch
 
@@ -46,6 +47,61 @@ FIXED_OPTIONS = (
 )
 
 
+TRAIN: FlagGroups = {
+    "data": {
+        "phase": Flag("train", str, "split of the dataset: trainA and trainB, or train"),
+    },
+    "training": {
+        "n_epochs": Flag(100, int_range(0), "epochs at the initial learning rate"),
+        "n_epochs_decay": Flag(100, int_range(0), "epochs of linear learning-rate decay to zero"),
+        "beta1": Flag(0.5, float_range(0, below=1), "beta1 of Adam"),
+        "ema": Flag(
+            0.0, float_range(0, below=1), "decay of the generators' moving average; 0: none"
+        ),
+        "skip_nonfinite": Flag(
+            0, int_range(0), "updates with NaN or infinity to skip before training stops"
+        ),
+    },
+    "learning rate": {
+        "lr": Flag(0.0002, float_range(0), "initial learning rate of Adam"),
+        "lr_policy": choice("linear", LR_POLICIES, "learning-rate schedule"),
+        "lr_decay_iters": Flag(50, int_range(1), "epochs per step of --lr_policy step"),
+    },
+    "losses": {
+        "gan_mode": choice("lsgan", GAN_LOSSES, "GAN objective"),
+        "pool_size": Flag(
+            50, int_range(0), "generated images kept for the discriminators (image pool)"
+        ),
+    },
+    "logging and display": {
+        "print_freq": Flag(100, int_range(1), "images between printed losses"),
+        "display_freq": Flag(
+            400, int_range(1), "images between updates of visdom, TensorBoard and W&B"
+        ),
+        **DISPLAY_WINSIZE,
+        **logger_flags(),
+    },
+    "saving and resuming": {
+        "continue_train": switch("resume the run of this name exactly where it stopped"),
+        "init_from": Flag("", str, "start a new run from the networks in this folder"),
+        **WHICH_WEIGHTS,
+        "epoch_count": Flag(1, int_range(1), "number of the first epoch"),
+        "save_latest_freq": Flag(5000, int_range(1), "images between saves of the latest state"),
+        "save_minutes": Flag(
+            10.0, float_range(0), "minutes between saves of the latest state; 0: never"
+        ),
+        "save_epoch_freq": Flag(5, int_range(1), "epochs between numbered weights"),
+        "save_by_iter": switch("keep the weights of each --save_latest_freq as iter_N"),
+        "keep_last": Flag(math.inf, count_or_inf, "numbered weights to keep: the last N"),
+    },
+    "device and speed": {
+        "capture": choice("auto", ("auto", "on", "off"), "replay training steps as one CUDA graph"),
+        "deterministic": switch("deterministic kernels on GPUs: reproducible, slower"),
+        "grad_checkpoint": switch("recompute activations to save memory"),
+    },
+}
+
+
 class TrainOptions(BaseOptions):
     """The options of ``train.py``."""
 
@@ -60,78 +116,7 @@ class TrainOptions(BaseOptions):
     hidden = frozenset(
         name for model in MODELS.values() if not model.trainable for name in model.flags
     )
-    groups = merge_groups(
-        COMMON,
-        {
-            "data": {
-                "phase": Flag("train", str, "split of the dataset: trainA and trainB, or train"),
-            },
-            "training": {
-                "n_epochs": Flag(100, int_range(0), "epochs at the initial learning rate"),
-                "n_epochs_decay": Flag(
-                    100, int_range(0), "epochs of linear learning-rate decay to zero"
-                ),
-                "beta1": Flag(0.5, float_range(0, below=1), "beta1 of Adam"),
-                "ema": Flag(
-                    0.0, float_range(0, below=1), "decay of the generators' moving average; 0: none"
-                ),
-                "skip_nonfinite": Flag(
-                    0, int_range(0), "updates with NaN or infinity to skip before training stops"
-                ),
-            },
-            "learning rate": {
-                "lr": Flag(0.0002, float_range(0), "initial learning rate of Adam"),
-                "lr_policy": choice("linear", LR_POLICIES, "learning-rate schedule"),
-                "lr_decay_iters": Flag(50, int_range(1), "epochs per step of --lr_policy step"),
-            },
-            "losses": {
-                "gan_mode": choice("lsgan", GAN_LOSSES, "GAN objective"),
-                "pool_size": Flag(
-                    50, int_range(0), "generated images kept for the discriminators (image pool)"
-                ),
-            },
-            "logging and display": {
-                "print_freq": Flag(100, int_range(1), "images between printed losses"),
-                "update_html_freq": Flag(1000, int_range(1), "images between page updates"),
-                "no_html": switch("do not write an HTML page"),
-                **DISPLAY_WINSIZE,
-                "display_freq": Flag(
-                    400, int_range(1), "images between updates of visdom, TensorBoard and W&B"
-                ),
-                "display_id": Flag(1, int, "visdom: ID of the window; 0 or less disables visdom"),
-                "display_ncols": Flag(
-                    4, int_range(0), "visdom: images per row; 0 for separate windows"
-                ),
-                "display_server": Flag("http://localhost", str, "visdom: address of the server"),
-                "display_port": Flag(8097, int_range(1, 65535), "visdom: port of the server"),
-                "display_env": Flag("main", str, "visdom: environment"),
-                "tensorboard": switch("log to TensorBoard, in the folder of the run"),
-                "use_wandb": switch("log to Weights & Biases"),
-            },
-            "saving and resuming": {
-                "continue_train": switch("resume the run of this name exactly where it stopped"),
-                "init_from": Flag("", str, "start a new run from the networks in this folder"),
-                **WHICH_WEIGHTS,
-                "epoch_count": Flag(1, int_range(1), "number of the first epoch"),
-                "save_latest_freq": Flag(
-                    5000, int_range(1), "images between saves of the latest state"
-                ),
-                "save_minutes": Flag(
-                    10.0, float_range(0), "minutes between saves of the latest state; 0: never"
-                ),
-                "save_epoch_freq": Flag(5, int_range(1), "epochs between numbered weights"),
-                "save_by_iter": switch("keep the weights of each --save_latest_freq as iter_N"),
-                "keep_last": Flag(math.inf, count_or_inf, "numbered weights to keep: the last N"),
-            },
-            "device and speed": {
-                "capture": choice(
-                    "auto", ("auto", "on", "off"), "replay training steps as one CUDA graph"
-                ),
-                "deterministic": switch("deterministic kernels on GPUs: reproducible, slower"),
-                "grad_checkpoint": switch("recompute activations to save memory"),
-            },
-        },
-    )
+    groups = merge_groups(COMMON, TRAIN)
 
     def help_groups(self) -> FlagGroups:
         """Offer only models that can be trained."""

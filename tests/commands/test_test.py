@@ -124,7 +124,7 @@ def test_a_lone_generator_goes_the_way_it_was_trained(tmp_path):
     done = call_in(tmp_path, *words, "--direction", "AtoB")
     assert done.returncode == 2
     assert done.stderr.startswith("error: --direction AtoB: ")
-    assert "latest_net_G.pth goes BtoA only" in done.stderr
+    assert "latest_net_G.pth translates BtoA only" in done.stderr
 
 
 @pytest.mark.parametrize("preprocess", PREPROCESS)

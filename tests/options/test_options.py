@@ -313,6 +313,23 @@ def test_invalid_words_are_explained(words, says, capsys):
     assert says in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "training without --no_html: dominate is not installed; pip install dominate"),
+        (["--no_html", "--tensorboard"], "--tensorboard: tensorboard is not installed; pip"),
+        (["--no_html", "--use_wandb"], "--use_wandb: wandb is not installed; pip install wandb"),
+    ],
+    ids=str,
+)
+def test_missing_packages_are_named(words, says, monkeypatch, capsys):
+    monkeypatch.setattr("util.packages.find_spec", lambda package: None)
+    with pytest.raises(SystemExit):
+        TrainOptions().parse(["--dataroot", "x", *words])
+    assert says in capsys.readouterr().err
+    assert parse("train.py", "--no_html")["no_html"]
+
+
 @pytest.mark.parametrize("name", ["a//b", "a/./b", "./a/b/"])
 def test_a_name_has_one_spelling(name):
     assert parse("train.py", "--name", name)["name"] == "a/b"
