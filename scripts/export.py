@@ -12,6 +12,7 @@ file: direction, range, layout, run, epoch, options (JSON), torch.
 import sys
 from pathlib import Path
 
+import util.environment  # noqa: F401  # explains missing packages; must come first
 from options import ExportOptions
 from util.errors import report_user_errors
 
