@@ -1,4 +1,4 @@
-"""The numbers of a run: one record for every line of losses, kept in ``losses.jsonl``."""
+"""Losses of a run: one record per printed line, kept in ``losses.jsonl``."""
 
 import contextlib
 import json
@@ -11,8 +11,11 @@ from util.files import truncate_file
 
 @dataclass(frozen=True)
 class Record:
-    """Losses at one moment. ``iters`` counts images in the epoch, ``total_iters`` in the run;
-    ``time`` and ``data`` are seconds per image, the latter waiting for the batch."""
+    """Losses at one moment of the training.
+
+    ``iters`` and ``total_iters`` count the images seen in the epoch and in the run. ``time`` is in
+    seconds per image; ``data`` is the part of it spent waiting for the data loader.
+    """
 
     epoch: int
     iters: int
@@ -23,49 +26,48 @@ class Record:
     losses: dict[str, float]
 
     def __str__(self) -> str:
-        """As the log has always looked."""
+        """The line on the console and in ``loss_log.txt``, whose format is fixed."""
         head = f"epoch: {self.epoch}, iters: {self.iters}"
         rates = f"time: {self.time:.3f}, data: {self.data:.3f}"
         losses = " ".join(f"{name}: {value:.3f}" for name, value in self.losses.items())
         return f"({head}, {rates}) {losses}"
 
-
-def append_line(path: Path, line: str) -> None:
-    """Add a line to the file, or nothing: after half a line the next one would be lost too."""
-    size = path.stat().st_size if path.is_file() else 0
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-    except OSError:
-        truncate_file(path, size)
-        raise
+    def curves(self) -> dict[str, float]:
+        """All values that loggers plot, by the name of the curve."""
+        losses = {f"loss/{name}": value for name, value in self.losses.items()}
+        return {**losses, "learning rate": self.learning_rate, "seconds per image": self.time}
 
 
 class History:
-    """Records, appended to a file as they come; a thinned copy in memory for the curves.
+    """Records of a run, appended to a file; a thinned copy in memory serves for plotting.
 
-    The copy never holds more than ``keep`` records: when it is full every second one goes, so
-    that drawing costs the same in the last epoch as in the first.
+    The copy holds at most ``keep`` records: when it is full every second one is removed, so that
+    plotting takes as long in the last epoch as in the first.
     """
 
     def __init__(self, path: Path, size: int = 0, keep: int = 1000):
-        """Go on after the first ``size`` bytes of the file; 0 begins a new one."""
-        self.path, self.keep, self.stride, self.seen = path, keep, 1, 0
+        """Continue after the first ``size`` bytes of the file; 0 starts a new one."""
+        self.path = path
+        self.keep = keep
+        self.stride = 1  # of `seen` records one in `stride` is kept
+        self.seen = 0
         self.records: list[Record] = []
+
         truncate_file(path, size)
         if path.is_file():
             for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-                with contextlib.suppress(ValueError, TypeError):  # half a line, from a crash
+                # A crash may leave an incomplete line.
+                with contextlib.suppress(ValueError, TypeError):
                     self._remember(Record(**json.loads(line)))
 
     def add(self, record: Record) -> None:
-        """Append to the file and to the copy."""
+        """Append a record to the file and to the copy."""
         append_line(self.path, json.dumps(asdict(record)))
         self._remember(record)
 
-    def curves(self) -> dict[str, list[tuple[float, float]]]:
-        """Loss name → points (images seen, value); what is not finite is left out."""
-        lines: dict[str, list[tuple[float, float]]] = {}
+    def curves(self) -> dict[str, list[tuple[int, float]]]:
+        """Loss name → points (images seen, value); NaN and infinity are left out."""
+        lines: dict[str, list[tuple[int, float]]] = {}
         for record in self.records:
             for name, value in record.losses.items():
                 if math.isfinite(value):
@@ -76,5 +78,21 @@ class History:
         if self.seen % self.stride == 0:
             self.records.append(record)
         self.seen += 1
+
         if len(self.records) > self.keep:
-            self.records, self.stride = self.records[::2], self.stride * 2
+            self.records = self.records[::2]
+            self.stride *= 2
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append a line to a file. On failure nothing is added: half a line would spoil the next one.
+
+    Raises OSError if the file cannot be written.
+    """
+    size = path.stat().st_size if path.is_file() else 0
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    except OSError:
+        truncate_file(path, size)
+        raise

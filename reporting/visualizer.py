@@ -1,37 +1,37 @@
-"""Everything a run shows: lines on the console, the loss log, the page, the live view."""
+"""Show one training run: console, log files and all enabled loggers."""
 
 import contextlib
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-from torch import Tensor
 from tqdm import tqdm
 
+from reporting import LOGGERS, enabled_loggers
 from reporting.diagnostics import Pairs, find_warnings
 from reporting.history import History, Record, append_line
-from reporting.loggers import WANDB_ID, TensorBoardLogger, WandbLogger
+from reporting.logger import Logger, RunContext, Visuals
 from util.files import truncate_file
 from util.progress import Length
 
-LOGS = ("losses.jsonl", "loss_log.txt")
+HISTORY_FILE = "losses.jsonl"
+LOSS_LOG = "loss_log.txt"
 
 
 class NullVisualizer:
-    """What all processes but the first have in place of a `Visualizer`: nobody looks at them."""
+    """Stand-in for `Visualizer` in all processes but the main one: it shows nothing."""
 
-    views = ()
+    shows_images = False
 
     def log_sizes(self) -> dict[str, int]:
-        """Nothing is logged."""
+        """Return no sizes: there are no log files."""
         return {}
 
-    def nothing(self, *_) -> None:
+    def _ignore(self, *_) -> None:
         """Show nothing."""
 
-    log = advance = show_losses = show_images = update_page = nothing
+    log = advance = show_losses = show_images = update_page = _ignore
 
     def __enter__(self) -> "NullVisualizer":
         return self
@@ -41,12 +41,11 @@ class NullVisualizer:
 
 
 class Visualizer:
-    """Shows one run; use it as a context manager, so that everything is closed at the end.
+    """Show one run; as a context manager it closes everything at the end.
 
-    ``done`` images are behind it, in ``epoch`` and before; a run that goes on keeps the first
-    ``sizes`` bytes of its logs (see `log_sizes`), or all of them for None. On a terminal a bar
-    shows losses, images/s and the time left; elsewhere there are plain lines. What cannot be
-    written is told once, and so is a live view that fails: no display is worth a run.
+    On a terminal a progress bar shows losses, images/s and the time left; elsewhere only lines are
+    printed. No display ends a run: a log file that cannot be written is reported once, and a
+    logger that raises an exception is dropped.
     """
 
     def __init__(
@@ -59,120 +58,124 @@ class Visualizer:
         epoch: int,
         sizes: dict[str, int] | None,
     ):
+        """Start to show a run that has seen ``done`` images and is in ``epoch``.
+
+        ``options`` are those of ``opt`` that a user can set. A resumed run keeps the first
+        ``sizes`` bytes of its log files (see `log_sizes`); None keeps all of them.
+        """
         self.folder = Path(opt.checkpoints_dir) / opt.name
-        self.reported: set[str] = set()  # failures to write, and signs
-        kept = self.log_sizes() if sizes is None else sizes
-        self.log_file = self.folder / LOGS[1]
-        if opt.continue_train:
-            self.history = History(self.folder / LOGS[0], kept.get(LOGS[0], 0))
-            truncate_file(self.log_file, kept.get(LOGS[1], 0))
-        else:
-            self.history = History(self.folder / LOGS[0])
-            (self.folder / WANDB_ID).unlink(missing_ok=True)  # it names the run before
-        total = length.epochs * length.images
-        self.bar = tqdm(total=total, initial=done, unit=" images", disable=None, leave=False)
-        self.page = None if opt.no_html else self._open_page(options, epoch, length)
-        self.signs: list[str] = []  # seen at the last look
-        self.views: dict[str, Any] = {}  # by the flag that asks for it
-        self._open_views(opt, options, done)
-        with self._told_when_not_written():
+        self.log_file = self.folder / LOSS_LOG
+        self.history = self._open_history(opt.continue_train, sizes)
+        self.run = RunContext(
+            opt, options, self.folder, self.history, length, self.log, epoch, total_iters=done
+        )
+        self.previous_warnings: list[str] = []
+        self.bar = tqdm(
+            total=length.epochs * length.images,
+            initial=done,
+            unit=" images",
+            disable=None,
+            leave=False,
+        )
+
+        self.loggers: dict[str, Logger] = {}  # by flag
+        for flag, logger in enabled_loggers(opt).items():
+            with self._drop_on_failure(flag):
+                self.loggers[flag] = logger(self.run)
+
+        with self.run.tolerate_write_errors():
             started = f"================ Training Loss ({time.strftime('%c')}) ================"
             append_line(self.log_file, started)
 
+    def _open_history(self, resumed: bool, sizes: dict[str, int] | None) -> History:
+        """Truncate the log files to ``sizes`` for a ``resumed`` run, else start anew."""
+        if not resumed:
+            for logger in LOGGERS.values():
+                for name in logger.state_files:
+                    (self.folder / name).unlink(missing_ok=True)
+            return History(self.folder / HISTORY_FILE)
+
+        kept = self.log_sizes() if sizes is None else sizes
+        truncate_file(self.log_file, kept.get(LOSS_LOG, 0))
+        return History(self.folder / HISTORY_FILE, kept.get(HISTORY_FILE, 0))
+
     def log_sizes(self) -> dict[str, int]:
-        """How far the logs have come, in bytes."""
-        files = [self.folder / name for name in LOGS]
+        """Return the sizes of the log files in bytes, for the state that a run resumes from."""
+        files = [self.folder / name for name in (HISTORY_FILE, LOSS_LOG)]
         return {file.name: file.stat().st_size for file in files if file.is_file()}
 
+    @property
+    def shows_images(self) -> bool:
+        """Whether `show_images` has an effect, so that the images are worth computing."""
+        return any(logger.images_freq == "display_freq" for logger in self.loggers.values())
+
+    views = shows_images
+
     def log(self, text: str) -> None:
-        """A line on the console, above the bar."""
+        """Print a line above the progress bar."""
         tqdm.write(text)
 
     def advance(self, images: int) -> None:
-        """Move the bar."""
+        """Advance the progress bar."""
         self.bar.update(images)
 
     def show_losses(self, record: Record) -> None:
-        """Print a record, log it and draw it."""
+        """Print the losses, write them to the log files and pass them to the loggers."""
         self.log(str(record))
-        with self._told_when_not_written():
+        with self.run.tolerate_write_errors():
             append_line(self.log_file, str(record))
             self.history.add(record)
+
         losses = {name: f"{value:.3f}" for name, value in record.losses.items()}
         self.bar.set_postfix(losses, refresh=False)
-        self._on_views(lambda view: view.scalars(record))
+        self._for_each_logger(lambda logger: logger.scalars(record))
 
-    def show_images(self, samples: list[dict[str, Tensor]]) -> None:
-        """Show the fixed set on the live views."""
-        self._on_views(lambda view: view.images(samples[0]))
+    def show_images(self, samples: list[Visuals]) -> None:
+        """Show the fixed images everywhere but on the page (every ``--display_freq`` images)."""
+        self._show_samples("display_freq", samples)
 
-    def update_page(self, epoch: int, samples: list[dict[str, Tensor]], pairs: Pairs) -> None:
-        """Put the fixed set and the curves on the page; tell of signs that something goes wrong.
+    def update_page(self, epoch: int, samples: list[Visuals], pairs: Pairs) -> None:
+        """Show the fixed images on the page (every ``--update_html_freq``) and look for problems.
 
-        A sign counts when it is seen twice running: at first all translations are alike.
+        A problem is reported if two consecutive updates find it: in the first moments of a
+        training all translations look alike.
         """
-        seen, before = find_warnings(samples, pairs, self.history.records), self.signs
-        self.signs = seen
-        signs = [text for text in seen if text in before]
-        for text in signs:
-            if text not in self.reported:
-                self.reported.add(text)
-                self.log(f"warning: {text}")
-        if self.page:
-            with self._told_when_not_written():
-                self.page.update(epoch, samples, self.history, signs)
+        found = find_warnings(samples, pairs, self.history.records)
+        self.run.warnings = [text for text in found if text in self.previous_warnings]
+        self.previous_warnings = found
+        for text in self.run.warnings:
+            self.run.warn_once(text)
+
+        self.run.epoch = epoch
+        self._show_samples("update_html_freq", samples)
+
+    def _show_samples(self, images_freq: str, samples: list[Visuals]) -> None:
+        """Pass the fixed images to the loggers with this ``images_freq``."""
+
+        def show(logger: Logger) -> None:
+            if logger.images_freq == images_freq:
+                logger.images(samples)
+
+        self._for_each_logger(show)
+
+    def _for_each_logger(self, action: Callable[[Logger], None]) -> None:
+        for flag, logger in list(self.loggers.items()):
+            with self._drop_on_failure(flag):
+                action(logger)
 
     @contextlib.contextmanager
-    def _told_when_not_written(self) -> Iterator[None]:
+    def _drop_on_failure(self, flag: str) -> Iterator[None]:
+        """Report any exception in one line and drop the logger of this flag."""
         try:
             yield
-        except OSError as error:
-            problem = f"{error.filename or self.folder}: {error.strerror or error}"
-            if error.strerror not in self.reported:
-                self.log(f"warning: {problem}; the training goes on without it")
-            self.reported.add(error.strerror)
-
-    @contextlib.contextmanager
-    def _dropped_when_it_fails(self, flag: str) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:  # whatever it is, the training goes on
-            self.views.pop(flag, None)
+        except Exception as error:
+            self.loggers.pop(flag, None)
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            self.log(f"warning: {flag}: {reason}; the training goes on without it")
-
-    def _on_views(self, show: Callable[[Any], None]) -> None:
-        for flag, view in list(self.views.items()):
-            with self._dropped_when_it_fails(flag):
-                show(view)
-
-    def _open_page(self, options: dict, epoch: int, length: Length):
-        from reporting.html.training_page import TrainingPage
-
-        return TrainingPage(self.folder / "web", options, epoch, length)
-
-    def _open_views(self, opt: Namespace, options: dict, done: int) -> None:
-        """The live views that are asked for; each has ``losses``, ``images`` and ``close``."""
-        if opt.tensorboard:
-            with self._dropped_when_it_fails("--tensorboard"):
-                self.views["--tensorboard"] = TensorBoardLogger(self.folder, done)
-        if opt.use_wandb:
-            with self._dropped_when_it_fails("--use_wandb"):
-                self.views["--use_wandb"] = WandbLogger(self.folder, options)
-        if opt.display_id > 0:
-            from reporting.visdom.logger import VisdomLogger
-
-            self.views["--display_id"] = VisdomLogger(
-                opt.display_server, opt.display_port, opt.display_env, opt.display_id,
-                opt.display_ncols, history=self.history, folder=self.folder, log=self.log,
-            )  # fmt: skip
+            self.log(f"warning: --{flag}: {reason}; training continues without it")
 
     def __enter__(self) -> "Visualizer":
         return self
 
     def __exit__(self, *_) -> None:
         self.bar.close()
-        if self.page:
-            with self._told_when_not_written():
-                self.page.close()
-        self._on_views(lambda view: view.close())
+        self._for_each_logger(lambda logger: logger.close())

@@ -1,7 +1,6 @@
-"""``web/index.html``: what a run has learned so far, on a fixed set of images."""
+"""``web/index.html``: the progress of a training run on a fixed set of images."""
 
 import json
-import platform
 import re
 import shutil
 import subprocess
@@ -9,131 +8,173 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
-import torch
-from torch import Tensor
-
-from reporting.history import History, Record
-from reporting.html.curves import draw_curves
-from reporting.html.page import add_script, image_row, new_page, save_page
+from reporting.history import Record
+from reporting.html.page import add_script, new_page, save_page
+from reporting.logger import Logger, RunContext, Visuals
 from util.errors import printable
 from util.files import write_text
+from util.flags import Flag, int_range, switch
 from util.images import save_image, to_uint8
-from util.progress import Length
+from util.versions import versions
+
+MIN_COLUMN_PX = 140  # narrower images are moved to the next line
 
 
-class TrainingPage:
-    """The page of one run.
+class TrainingPage(Logger):
+    """The HTML page of one run.
 
-    An update costs the same in every epoch: it writes the images of the current one, a page that
-    shows them, and ``data.js``, from which an open page learns what is new. `History` thins the
-    curves, so that they never grow beyond a thousand points.
+    An update takes as long in every epoch: it writes the images of the current epoch, a page that
+    shows them, and ``data.js``, which an open page reloads. The curves are those of `History`, at
+    most a thousand points each. A disk that is full skips an update and does not drop the page.
     """
 
-    def __init__(self, folder: Path, options: dict, epoch: int, length: Length):
-        """``epoch`` is the first one to come; what the page knows of later ones is forgotten."""
-        self.folder, self.options, self.length = folder, options, length
-        self.versions = versions()
-        (folder / "images").mkdir(parents=True, exist_ok=True)
-        self.epochs = [number for number in self._shown_before() if number < epoch]
-        self.news: dict = {}
+    flags = {
+        "no_html": switch("do not write an HTML page"),
+        "update_html_freq": Flag(1000, int_range(1), "images between page updates"),
+    }
+    packages = ("dominate",)
+    images_freq = "update_html_freq"
 
-    def update(
-        self, epoch: int, samples: list[dict[str, Tensor]], history: History, warnings: list[str]
-    ) -> None:
-        """Show ``samples``, images (1, C, H, W) by label of the fixed set, made in ``epoch``."""
-        rows = [self._save(epoch, i, sample) for i, sample in enumerate(samples)]
-        draw_curves(history.curves()).save(self.folder / "losses.png")
-        self.epochs = sorted({*self.epochs, epoch})
-        self.news = {
-            "name": self.options["name"], "live": True, "epoch": epoch,
-            "status": self._status(epoch, history.records[-1] if history.records else None),
-            "updated": int(time.time()), "epochs": self.epochs, "length": self.length.images,
-            "curves": history.curves(), "warnings": warnings,
-        }  # fmt: skip
-        self._tell()
-        save_page(self._page(epoch, rows, warnings), self.folder / "index.html")
+    def __init__(self, run: RunContext):
+        self.run = run
+        self.folder = run.folder / "web"
+        self.versions = {**versions(), **_commit()}
+        (self.folder / "images").mkdir(parents=True, exist_ok=True)
+        # A resumed run may have shown later epochs, which it now repeats.
+        self.epochs = {number for number in self._written_epochs() if number < run.epoch}
+        self.data: dict = {}  # content of data.js
+
+    @staticmethod
+    def is_enabled(value: object) -> bool:
+        """Return whether ``--no_html`` is absent."""
+        return not value
+
+    def images(self, samples: list[Visuals]) -> None:
+        """Write images, page and data with the fixed ``samples`` and all losses so far."""
+        with self.run.tolerate_write_errors():
+            rows = [self._save_sample(index, sample) for index, sample in enumerate(samples)]
+            self.epochs.add(self.run.epoch)
+            self._write_data(live=True)
+            save_page(self._page(rows), self.folder / "index.html")
 
     def close(self) -> None:
-        """The run has ended: open pages stop looking for news."""
-        if self.news:
-            status = re.sub(r"about [^,]* left", "ended", self.news["status"])
-            self.news |= {"live": False, "status": status}
-            self._tell()
+        """Mark the run as ended, so that open pages stop to look for new data."""
+        if self.data:
+            with self.run.tolerate_write_errors():
+                self._write_data(live=False)
 
-    def _tell(self) -> None:
-        write_text(self.folder / "data.js", f"run({json.dumps(self.news)});\n")
+    def _write_data(self, *, live: bool) -> None:
+        records = self.run.history.records
+        self.data = {
+            "name": self.run.opt.name,
+            "live": live,
+            "status": self._status(records[-1] if records else None, live),
+            "updated": int(time.time()),
+            "epoch": self.run.epoch,
+            "epochs": sorted(self.epochs),
+            "images_per_epoch": self.run.length.images,
+            "curves": self.run.history.curves(),
+            "warnings": self.run.warnings,
+        }
+        write_text(self.folder / "data.js", f"run({json.dumps(self.data)});\n")
 
-    def _status(self, epoch: int, record: Record | None) -> str:
-        parts = [f"epoch {epoch} of {self.length.epochs}"]
+    def _status(self, record: Record | None, live: bool) -> str:
+        """The line below the title."""
+        length = self.run.length
+        parts = [f"epoch {self.run.epoch} of {length.epochs}"]
+        if not live:
+            parts.append("ended")
         if record:
-            left = self.length.epochs * self.length.images - record.total_iters
-            parts += [
-                f"{record.time:.3g} s an image", f"about {in_words(left * record.time)} left",
-                f"learning rate {record.learning_rate:.3g}",
-            ]  # fmt: skip
+            remaining = length.epochs * length.images - record.total_iters
+            if live:
+                parts.append(f"about {format_duration(remaining * record.time)} left")
+            parts.append(f"{record.time:.3g} s per image")
+            parts.append(f"learning rate {record.learning_rate:.3g}")
         return ", ".join([*parts, f"updated {time.strftime('%Y-%m-%d %H:%M')}"])
 
-    def _shown_before(self) -> set[int]:
+    def _written_epochs(self) -> set[int]:
         names = (path.name for path in (self.folder / "images").glob("epoch*.png"))
         return {int(match[1]) for name in names if (match := re.match(r"epoch(\d+)_", name))}
 
-    def _save(self, epoch: int, index: int, sample: dict[str, Tensor]) -> dict[str, str]:
-        """The first sample has the classic names, ``epoch007_fake_B.png``; others a number."""
-        mark = f"_{index}" if index else ""
-        names = {label: f"images/epoch{epoch:03d}_{label}{mark}.png" for label in sample}
-        for label, image in sample.items():
-            save_image(to_uint8(image[0]), self.folder / names[label])
-        return names
+    def _save_sample(self, index: int, sample: Visuals) -> dict[str, str]:
+        """Write the images and return their addresses by label.
 
-    def _page(self, epoch: int, rows: list[dict[str, str]], warnings: list[str]):
+        Files of the first sample have no number: ``epoch007_fake_B.png``, those of the second are
+        ``epoch007_fake_B_1.png``.
+        """
+        number = f"_{index}" if index else ""
+        names = {label: f"images/epoch{self.run.epoch:03d}_{label}{number}.png" for label in sample}
+        for label, batch in sample.items():
+            save_image(to_uint8(batch[0]), self.folder / names[label])
+        return {label: quote(name) for label, name in names.items()}
+
+    def _page(self, rows: list[dict[str, str]]):
         from dominate import tags
 
-        page = new_page(f"{self.options['name']}: epoch {epoch}")
+        name = self.run.opt.name
+        epoch = str(self.run.epoch)
+        page = new_page(f"{name}: epoch {epoch}")
         with page:
-            tags.h1(self.options["name"])
-            tags.p(self.news["status"], cls="sub", id="status")
-            tags.div(*(tags.span(text, cls="badge") for text in warnings), id="badges")
+            tags.h1(name)
+            tags.p(self.data["status"], cls="sub", id="status")
+            badges = [tags.span(text, cls="badge") for text in self.data["warnings"]]
+            tags.div(*badges, id="badges")
+
             with tags.p("Images of epoch "):
-                tags.span(str(epoch), id="shown")
+                tags.span(epoch, id="shown")
                 tags.br()
                 tags.input_(type="range", id="epoch", min="0", aria_label="epoch")
             for row in rows:
-                addresses = {label: quote(file) for label, file in row.items()}
-                image_row(addresses, self.options["display_winsize"])
-            tags.h2("Losses")
-            still = tags.img(src="losses.png", cls="still", id="still", alt="loss curves")
-            if not self.news["curves"]:
-                still["hidden"] = True
-            tags.div(cls="curves", id="curves")
-            self._tables()
+                _image_row(row, self.run.opt.display_winsize)
+
+            with tags.section(id="losses", hidden=True):
+                tags.h2("Losses")
+                tags.div(cls="curves", id="curves")
+            _table("Options", self.run.options)
+            _table("Versions", self.versions)
+
             add_script("training.js")
             tags.script(src="data.js")
         return page
 
-    def _tables(self) -> None:
-        from dominate import tags
 
-        for title, rows in (("Options", self.options), ("Versions", self.versions)):
-            with tags.details():
-                tags.summary(title)
-                with tags.table(), tags.tbody():
-                    for name, value in sorted(rows.items()):
-                        tags.tr(tags.td(name), tags.td(printable(str(value))))
+def _image_row(images: dict[str, str], width: int) -> None:
+    """Add images (label → address) side by side, each at most ``width`` pixels wide."""
+    from dominate import tags
 
-
-def versions() -> dict[str, str]:
-    """What the run is made with; the commit is that of this program, where git knows it."""
-    found = {"python": platform.python_version(), "torch": str(torch.__version__)}
-    if git := shutil.which("git"):
-        words = [git, "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-        done = subprocess.run(words, capture_output=True, text=True)
-        if done.returncode == 0:
-            found["commit"] = done.stdout.strip()
-    return found
+    columns = f"repeat(auto-fit, minmax(min(100%, {min(width, MIN_COLUMN_PX)}px), 1fr))"
+    style = f"max-width: {len(images) * width}px; grid-template-columns: {columns}"
+    with tags.div(cls="row", style=style):
+        for label, address in images.items():
+            with tags.figure():
+                with tags.a(href=address):
+                    tags.img(src=address, alt=label, loading="lazy")
+                tags.figcaption(label)
 
 
-def in_words(seconds: float) -> str:
-    """A time that is left, no more precise than anybody could know it."""
+def _table(title: str, rows: dict) -> None:
+    """Add a table, sorted by its first column, that opens with a click on the title."""
+    from dominate import tags
+
+    with tags.details():
+        tags.summary(title)
+        with tags.table(), tags.tbody():
+            for name, value in sorted(rows.items()):
+                tags.tr(tags.td(name), tags.td(printable(str(value))))
+
+
+def _commit() -> dict[str, str]:
+    """The commit of this program, if it is in a git repository."""
+    git = shutil.which("git")
+    if git is None:
+        return {}
+    command = [git, "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return {"commit": done.stdout.strip()} if done.returncode == 0 else {}
+
+
+def format_duration(seconds: float) -> str:
+    """A duration in minutes, hours and minutes, or days and hours."""
     minutes = round(seconds / 60)
     if minutes < 60:
         return f"{minutes} min"

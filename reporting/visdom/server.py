@@ -1,7 +1,6 @@
-"""A visdom server of our own: on this machine only, as long as the training runs.
+"""A local visdom server that runs as long as the training.
 
-``python reporting/visdom/server.py PORT FOLDER`` is what `VisdomServer` starts. What pip installs lacks
-scripts and styles of visdom's page; ``scripts/visdom_assets.py`` puts them in place beforehand.
+`VisdomServer` starts this file as a program, ``python server.py PORT FOLDER``.
 """
 
 import os
@@ -13,10 +12,12 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-LOCAL = ("localhost", "127.0.0.1")
-FETCH_SECONDS = 20.0  # that the first start may take longer
-START_SECONDS = 15.0 + FETCH_SECONDS
-#: What the page needs for images, curves and text:
+LOCAL_HOSTS = ("localhost", "127.0.0.1")
+DOWNLOAD_TIMEOUT_S = 20.0  # for missing files of the page
+START_TIMEOUT_S = 15.0 + DOWNLOAD_TIMEOUT_S
+STOP_TIMEOUT_S = 5.0
+CONNECT_TIMEOUT_S = 1.0
+#: Third-party files that visdom's page loads to show images, curves and text:
 #: npm package → file in the package → file in visdom's static folder
 PACKAGES = {
     "jquery@3.1.1": {"dist/jquery.min.js": "js/jquery.min.js"},
@@ -35,61 +36,67 @@ PACKAGES = {
 
 
 class VisdomServer:
-    """The process of a server; its output goes to ``visdom.log`` in ``folder``.
+    """A server process; its output goes to ``visdom.log`` in ``folder``.
 
-    A pipe that nobody reads would be full after a thousand requests, and then everybody waits.
+    A pipe without a reader would fill up after a thousand requests and block the server.
     """
 
     def __init__(self, port: int, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, str(Path(__file__)), str(port), str(folder / "visdom")]
         with (folder / "visdom.log").open("w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(Path(__file__)), str(port), str(folder / "visdom")],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for the training
-            )  # fmt: skip
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C goes to the training only
+            )
         self.port = port
 
-    def wait_until_there(self) -> bool:
-        """Whether it answers before long."""
-        end = time.monotonic() + START_SECONDS
-        while time.monotonic() < end and self.process.poll() is None:
-            if answers(self.port):
+    def wait_until_ready(self) -> bool:
+        """Wait until the server accepts connections; False if it ends or times out."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline and self.process.poll() is None:
+            if is_listening(self.port):
                 return True
             time.sleep(0.1)
         return False
 
     def stop(self) -> None:
-        """End it."""
+        """Terminate the process, or kill it if that takes too long."""
         self.process.terminate()
         try:
-            self.process.wait(5)
+            self.process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
 
 
 def should_start(server: str, port: int) -> bool:
-    """Whether the server wanted is one of this machine, and nothing listens there."""
+    """Whether ``server`` is this machine and nothing listens on ``port``."""
     host = server.split("://")[-1].strip("/")
-    return host in LOCAL and not answers(port)
+    return host in LOCAL_HOSTS and not is_listening(port)
 
 
-def answers(port: int) -> bool:
-    """Whether anything on this machine listens there."""
+def is_listening(port: int) -> bool:
+    """Whether any program on this machine listens on ``port``."""
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        socket.create_connection(("127.0.0.1", port), timeout=CONNECT_TIMEOUT_S).close()
     except OSError:
         return False
     return True
 
 
 def static_dir() -> Path:
-    """Where visdom keeps what its page loads."""
-    return Path(find_spec("visdom").origin).parent / "static"
+    """The folder of the files that visdom's page loads. Raises ImportError without visdom."""
+    spec = find_spec("visdom")
+    if spec is None or spec.origin is None:
+        raise ImportError("visdom is not installed")
+    return Path(spec.origin).parent / "static"
 
 
 def missing_packages() -> list[str]:
-    """The packages of which something is not in place."""
+    """The keys of `PACKAGES` with files that are not in visdom's static folder."""
     static = static_dir()
     return [
         package
@@ -98,38 +105,39 @@ def missing_packages() -> list[str]:
     ]
 
 
-def fetch_page() -> None:
-    """Let visdom fetch what its page lacks, for a while; a network that is away does no harm."""
+def download_page_files() -> None:
+    """Let visdom download missing files of its page; without a network this has no effect."""
 
-    def fetch() -> None:
+    def download() -> None:
         from visdom.server.build import download_scripts
 
         try:
             download_scripts()
-        except Exception as error:  # of several libraries, and none of them matters
-            print(f"not all of visdom's page could be fetched: {error}", flush=True)
+        except Exception as error:  # of several libraries; the server works without the files
+            print(f"not all files of visdom's page could be downloaded: {error}", flush=True)
 
-    # In a thread, as it would wait for ever for a host that does not answer.
-    thread = threading.Thread(target=fetch, daemon=True)
+    # The download has no timeout of its own; the daemon thread ends with the process.
+    thread = threading.Thread(target=download, daemon=True)
     thread.start()
-    thread.join(FETCH_SECONDS)
+    thread.join(DOWNLOAD_TIMEOUT_S)
 
 
 def serve(port: int, folder: str) -> None:
-    """Serve until the parent is gone, without visdom's reloading."""
+    """Serve until the parent process ends; ``folder`` keeps the environments."""
     import visdom.server.app
     from visdom.server.run_server import start_server
 
     parent = os.getppid()
 
-    def leave_with_parent() -> None:
+    def exit_with_parent() -> None:
         while os.getppid() == parent:
             time.sleep(1)
         os._exit(0)
 
-    threading.Thread(target=leave_with_parent, daemon=True).start()
+    threading.Thread(target=exit_with_parent, daemon=True).start()
+
     if missing_packages():
-        fetch_page()
+        download_page_files()
     visdom.server.app.tornado_settings["autoreload"] = False
     Path(folder).mkdir(parents=True, exist_ok=True)
     start_server(port=port, base_url="", env_path=folder, bind_local=True)

@@ -1,4 +1,4 @@
-"""The visdom view: whatever its server does, the training goes on and ends."""
+"""The visdom logger: whatever its server does, the training continues and ends."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from helpers.browser import CHROMIUM, FLAGS
+from helpers.browser import CHROMIUM, FLAGS, needs_browser
 from helpers.commands import ROOT, TINY_TRAIN
 
 import reporting.visdom.logger
-from reporting.history import History, Record
+from reporting.history import Record
 from reporting.visdom import server as visdom_server
-from reporting.visdom.logger import VisdomLogger
-from reporting.visdom.server import answers
+from reporting.visdom.logger import VisdomLogger, environment
+from reporting.visdom.server import is_listening
 
 OFTEN = ["--display_id", "1", "--print_freq", "1", "--display_freq", "1"]
 
 
 @contextmanager
-def nobody():
+def no_server():
     """A port on which nothing listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -37,8 +37,8 @@ def nobody():
 
 
 @contextmanager
-def silence():
-    """A server that takes every connection and never says a word."""
+def silent_server():
+    """A server that accepts every connection and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         held = []
 
@@ -56,8 +56,8 @@ def silence():
 
 
 @contextmanager
-def nonsense():
-    """A server that hangs up at once."""
+def broken_server():
+    """A server that closes every connection at once."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def hang_up():
@@ -71,7 +71,7 @@ def nonsense():
         yield "127.0.0.1", server.getsockname()[1]
 
 
-@pytest.mark.parametrize("server", [nobody, silence, nonsense])
+@pytest.mark.parametrize("server", [no_server, silent_server, broken_server])
 def test_a_server_that_does_not_answer_costs_one_line(server, run, dataset):
     start = time.monotonic()
     with server() as (host, port):
@@ -114,21 +114,21 @@ def record(i: int) -> Record:
 
 
 @pytest.fixture
-def view(port, tmp_path):
-    """A view whose server is not there yet: it starts its own."""
+def view(port, make_run):
+    """A logger whose server does not run yet: it starts its own."""
     told: list[str] = []
-    history = History(tmp_path / "losses.jsonl")
-    made = VisdomLogger("http://localhost", port, "main", 1, 4,
-                    history=history, folder=tmp_path, log=told.append)  # fmt: skip
+    run = make_run("--display_port", port)
+    run.log = told.append
+    made = VisdomLogger(run)
     made.told = told
     yield made
     made.close()
-    assert not answers(port)
+    assert not is_listening(port)
 
 
 def show(view: VisdomLogger, steps: range) -> None:
     for i in steps:
-        view.history.add(record(i))
+        view.run.history.add(record(i))
         view.scalars(record(i))
         wait_until_sent(view)
 
@@ -147,17 +147,17 @@ def curves(view: VisdomLogger) -> list[dict]:
 
 def test_a_server_is_started_and_has_every_point_once(view, tmp_path):
     show(view, range(1, 11))
-    assert view.told == [f"visdom: look at http://localhost:{view.address['port']}"]
+    assert view.told == [f"visdom: open http://localhost:{view.port}/env/run"]
     for curve in curves(view):
         assert curve["x"] == list(range(1, 11))
-    assert (tmp_path / "visdom.log").stat().st_size > 0
+    assert (tmp_path / "run" / "visdom.log").stat().st_size > 0
 
 
 def test_a_server_that_comes_back_gets_the_whole_history(view, monkeypatch):
-    monkeypatch.setattr(reporting.visdom.logger, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(reporting.visdom.logger, "RETRY_INTERVAL_S", 0.0)
     show(view, range(1, 4))
     view.server.stop()
-    view.history.add(record(4))
+    view.run.history.add(record(4))
     view.scalars(record(4))
     wait_until_sent(view)
     show(view, range(5, 8))
@@ -170,7 +170,7 @@ def test_five_thousand_messages_all_arrive(view):
     for i in range(5000):
         while view.queue.full():
             time.sleep(0.001)
-        view._put(lambda client, i=i: client.text(str(i), win="count"))
+        view._enqueue(lambda client, i=i: client.text(str(i), win="count"))
     wait_until_sent(view)
     deadline = time.monotonic() + 60
     while view.sent < 5002 and time.monotonic() < deadline:
@@ -178,17 +178,17 @@ def test_five_thousand_messages_all_arrive(view):
     assert (view.sent, view.dropped) == (5002, 0)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+@needs_browser
 def test_the_page_shows_curves_images_and_text(view, tmp_path):
     if visdom_server.missing_packages():
         pytest.skip("the files of visdom's page are not here: run scripts/visdom_assets.py")
     show(view, range(1, 21))
-    view.images({name: torch.rand(1, 3, 16, 16) for name in ("real_A", "fake_B", "rec_A")})
+    view.images([{name: torch.rand(1, 3, 16, 16) for name in ("real_A", "fake_B", "rec_A")}])
     wait_until_sent(view)
     time.sleep(0.5)
     flags = [f.replace("=3000", "=8000") for f in FLAGS]
     words = [CHROMIUM, *flags, f"--user-data-dir={tmp_path / 'profile'}"]
-    address = f"http://127.0.0.1:{view.address['port']}/"
+    address = f"http://127.0.0.1:{view.port}/env/run"
     dom = subprocess.run([*words, address], capture_output=True, text=True, timeout=60).stdout
     assert ">online<" in dom
     assert re.findall(r'class="legendtext"[^>]*>([^<]*)<', dom) == ["G_A", "D_A"]
@@ -198,37 +198,61 @@ def test_the_page_shows_curves_images_and_text(view, tmp_path):
     assert "iters: 20" in dom
 
 
-def test_two_hundred_steps_do_not_notice_a_server_that_is_silent(tmp_path):
-    """Each step shows losses and images of full size; all the calls together take a blink."""
+def test_two_hundred_steps_do_not_notice_a_silent_server(make_run):
+    """Each step shows losses and images of full size; all calls together take a few ms."""
     told: list[str] = []
-    with silence() as (host, port):
-        made = VisdomLogger(f"http://{host}", port, "main", 1, 4,
-                        history=History(tmp_path / "losses.jsonl"), folder=tmp_path,
-                        log=told.append)  # fmt: skip
+    with silent_server() as (host, port):
+        run = make_run("--display_server", f"http://{host}", "--display_port", port)
+        run.log = told.append
+        made = VisdomLogger(run)
         images = {name: torch.rand(1, 3, 64, 64) for name in ("real_A", "fake_B")}
         spent = 0.0
         for i in range(1, 201):
             start = time.perf_counter()
             made.scalars(record(i))
-            made.images(images)
+            made.images([images])
             spent += time.perf_counter() - start
             time.sleep(0.01)  # a step
-        made.close(wait=1.0)
+        made.close()
     assert spent < 0.05 * 200 * 0.1  # a step takes 0.1 s or more, with networks worth showing
     assert len(told) == 1 and "no visdom" in told[0]
     assert made.sent == 0 and made.dropped > 300
 
 
-# --- a visdom of which pip has brought only a part --------------------------------------------
+# --- environments: one for each run ---------------------------------------------------------
 
 
-def test_a_page_that_will_be_blank_is_told_of_in_one_line(view, monkeypatch, tmp_path):
+def test_the_environment_is_the_name_of_the_run_unless_given(make_run, tmp_path):
+    assert environment(make_run().opt) == "run"
+    assert environment(make_run("--suffix", "{netG}").opt) == "run_resnet_9blocks"
+    assert environment(make_run("--display_env", "mine").opt) == "mine"
+    assert environment(make_run("--display_env", "main").opt) == "main"
+
+    resumed = make_run().opt
+    resumed.display_env = "mine"  # remembered from the start of the run
+    assert environment(resumed) == "mine"
+
+
+def test_two_runs_on_one_server_do_not_share_windows(view, make_run, tmp_path):
+    other = VisdomLogger(make_run("--display_port", view.port, folder=tmp_path / "other"))
+    show(view, range(1, 4))
+    show(other, range(1, 6))
+    other.close()
+    assert [curve["x"] for curve in curves(view)] == [[1, 2, 3]] * 2
+    assert [curve["x"] for curve in curves(other)] == [[1, 2, 3, 4, 5]] * 2
+
+
+# --- a visdom that is installed without the files of its page ----------------------------------
+
+
+def test_a_page_that_will_be_blank_is_announced_in_one_line(view, monkeypatch, tmp_path):
     monkeypatch.setattr(reporting.visdom.logger, "missing_packages", lambda: ["jquery@3.1.1"])
     show(view, range(1, 2))
     (line,) = view.told
-    assert line.startswith(f"note: the live page, http://localhost:{view.address['port']}, will")
+    address = f"http://localhost:{view.port}/env/run"
+    assert line.startswith(f"note: the visdom page {address} will be blank")
     assert "scripts/visdom_assets.py" in line
-    assert line.endswith(str(tmp_path / "web" / "index.html"))
+    assert line.endswith(str(tmp_path / "run" / "web" / "index.html"))
 
 
 def offline(*_):
@@ -240,11 +264,11 @@ def forever(*_):
 
 
 @pytest.mark.parametrize("download", [offline, forever])
-def test_a_network_that_is_away_neither_stops_nor_holds_the_server(download, monkeypatch):
+def test_a_missing_network_neither_stops_nor_delays_the_server(download, monkeypatch):
     monkeypatch.setattr("visdom.server.build.download_scripts", download)
-    monkeypatch.setattr(visdom_server, "FETCH_SECONDS", 0.2)
+    monkeypatch.setattr(visdom_server, "DOWNLOAD_TIMEOUT_S", 0.2)
     start = time.monotonic()
-    visdom_server.fetch_page()
+    visdom_server.download_page_files()
     assert time.monotonic() - start < 5
 
 
@@ -272,8 +296,8 @@ def test_the_server_fetches_what_is_missing_and_no_more(whole, tmp_path):
     assert done.stdout.split() == (["serving"] if whole else ["fetched", "serving"])
 
 
-def test_setting_up_again_tries_again_to_fetch_the_page(tmp_path):
-    """A Python that only notes what it is asked stands in for the one of the environment."""
+def test_setting_up_again_tries_again_to_download_the_page(tmp_path):
+    """A Python that only records its arguments replaces the one of the environment."""
     python = tmp_path / "bin" / "python"
     python.parent.mkdir()
     python.write_text(f'#!/bin/sh\necho "$@" >> "{tmp_path}/asked"\n')

@@ -1,99 +1,117 @@
-// The page of a run. data.js calls run(…) with all that changes; it is loaded again and again
-// while the run lives, also from the disk, where a page may not read files in any other way.
+// The page of a training run. data.js calls run(…) with everything that changes. It is loaded
+// again and again while the run is live, as a script: pages opened from the disk may not fetch.
 "use strict";
 const $ = id => document.getElementById(id);
-const EVERY = 5000;  // milliseconds between two looks
-let following = true;  // the slider stays at the newest epoch until somebody moves it
+const RELOAD_INTERVAL_MS = 5000;
+let followsLatest = true;  // the slider stays at the newest epoch until someone moves it
 let data = null;
 
-function run(news) {
-  data = news;
-  $("status").textContent = data.status;
+function run(newData) {
+  data = newData;
   document.title = `${data.name}: epoch ${data.epoch}`;
+  $("status").textContent = data.status;
   $("badges").replaceChildren(...data.warnings.map(text => element("span", "badge", text)));
-  showEpochs();
+  updateSlider();
   showCurves();
-  if (data.live) setTimeout(look, EVERY);
+  if (data.live) setTimeout(reloadData, RELOAD_INTERVAL_MS);
 }
 
-function look() {
+function reloadData() {
   const script = document.createElement("script");
   script.src = `data.js?${Date.now()}`;
   script.onload = () => script.remove();
-  script.onerror = () => { script.remove(); setTimeout(look, EVERY); };
+  script.onerror = () => { script.remove(); setTimeout(reloadData, RELOAD_INTERVAL_MS); };
   document.body.append(script);
 }
 
-function showEpochs() {
+// --- images -----------------------------------------------------------------------------------
+
+function updateSlider() {
   const slider = $("epoch");
   slider.max = Math.max(0, data.epochs.length - 1);
-  if (following) slider.value = slider.max;
+  if (followsLatest) slider.value = slider.max;
   showEpoch(data.epochs[slider.value]);
 }
 
 function showEpoch(epoch) {
   if (epoch === undefined) return;
   $("shown").textContent = epoch;
-  const mark = `epoch${String(epoch).padStart(3, "0")}`;
+  const prefix = `epoch${String(epoch).padStart(3, "0")}`;
   for (const img of document.querySelectorAll(".row img")) {
-    // While an epoch lasts its images change under the same name.
-    const fresh = epoch === data.epoch ? `?${data.updated}` : "";
-    const address = img.getAttribute("src").replace(/epoch\d+/, mark).replace(/\?.*/, "");
+    const address = img.getAttribute("src").replace(/epoch\d+/, prefix).replace(/\?.*/, "");
+    // Images of the current epoch are overwritten: the query makes the browser load them again.
+    const query = epoch === data.epoch ? `?${data.updated}` : "";
     img.parentNode.href = address;
-    if (img.getAttribute("src") !== address + fresh) img.src = address + fresh;
+    if (img.getAttribute("src") !== address + query) img.src = address + query;
   }
 }
 
 $("epoch").oninput = () => {
-  following = $("epoch").value === $("epoch").max;
+  followsLatest = $("epoch").value === $("epoch").max;
   showEpoch(data.epochs[$("epoch").value]);
 };
 
-// --- loss curves: one panel each, with the value under the pointer --------------------------
+// --- loss curves: one panel each, with the value under the pointer ----------------------------
 
 const WIDTH = 300, HEIGHT = 130;
+const MEAN_WINDOW = 1 / 20;  // of all points
 
 function showCurves() {
   const panels = Object.entries(data.curves).map(([name, points]) => panel(name, points));
-  if (!panels.length) return;
   $("curves").replaceChildren(...panels);
-  $("still").hidden = true;
+  $("losses").hidden = panels.length === 0;
 }
 
+// A figure with points [images seen, value] and their running mean; the y axis starts at 0, or at
+// the lowest value if that is negative, as with --gan_mode wgangp.
 function panel(name, points) {
-  const figure = element("figure"), head = element("header"), value = element("output");
-  const last = points.at(-1);
-  value.textContent = last[1].toFixed(3);
-  head.append(element("span", "", name), value);
-  const high = Math.max(...points.map(p => p[1]), 1e-9);
-  const first = points[0][0], span = last[0] - first || 1;
-  const x = p => WIDTH * (p[0] - first) / span, y = p => HEIGHT * (1 - Math.max(0, p[1]) / high);
-  const svg = draw("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none",
-                            role: "img", "aria-label": `${name} over the run` });
-  const line = list => list.map(p => `${x(p).toFixed(1)},${y(p).toFixed(1)}`).join(" ");
-  const at = draw("line", { class: "at", y1: 0, y2: HEIGHT, visibility: "hidden" });
-  svg.append(draw("polyline", { class: "raw", points: line(points) }),
-             draw("polyline", { class: "mean", points: line(smooth(points)) }), at);
+  const values = points.map(point => point[1]);
+  const high = Math.max(...values, 1e-9), low = Math.min(...values, 0);
+  const first = points[0][0], last = points.at(-1)[0];
+  const x = point => WIDTH * (point[0] - first) / (last - first || 1);
+  const y = point => HEIGHT * (high - point[1]) / (high - low);
+  const epoch = images => (images / data.images_per_epoch).toFixed(1);
+
+  const svg = svgElement("svg", {
+    viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none",
+    role: "img", "aria-label": `${name} over the run`,
+  });
+  const line = list => list.map(point => `${x(point).toFixed(1)},${y(point).toFixed(1)}`).join(" ");
+  const cursor = svgElement("line", { class: "cursor", y1: 0, y2: HEIGHT, visibility: "hidden" });
+  svg.append(svgElement("polyline", { class: "raw", points: line(points) }),
+             svgElement("polyline", { class: "mean", points: line(runningMean(points)) }), cursor);
+
+  const value = element("output");
+  const showLast = () => { value.textContent = values.at(-1).toFixed(3); };
+  showLast();
   svg.onpointermove = event => {
     const box = svg.getBoundingClientRect();
-    const wanted = first + span * (event.clientX - box.left) / box.width;
-    const near = points.reduce((a, b) =>
+    const wanted = first + (last - first) * (event.clientX - box.left) / box.width;
+    const nearest = points.reduce((a, b) =>
       Math.abs(b[0] - wanted) < Math.abs(a[0] - wanted) ? b : a);
-    at.setAttribute("x1", x(near)); at.setAttribute("x2", x(near));
-    at.setAttribute("visibility", "visible");
-    value.textContent = `${near[1].toFixed(3)} at epoch ${(near[0] / data.length).toFixed(1)}`;
+    cursor.setAttribute("x1", x(nearest));
+    cursor.setAttribute("x2", x(nearest));
+    cursor.setAttribute("visibility", "visible");
+    value.textContent = `${nearest[1].toFixed(3)} at epoch ${epoch(nearest[0])}`;
   };
   svg.onpointerleave = () => {
-    at.setAttribute("visibility", "hidden");
-    value.textContent = last[1].toFixed(3);
+    cursor.setAttribute("visibility", "hidden");
+    showLast();
   };
-  figure.append(head, svg);
+
+  const header = element("header"), scale = element("div", "scale"), footer = element("footer");
+  header.append(element("span", "", name), value);
+  scale.append(element("span", "", high.toPrecision(3)), svg,
+               element("span", "", low ? low.toPrecision(3) : "0"));
+  footer.append(element("span", "", `epoch ${epoch(first)}`), element("span", "", epoch(last)));
+  const figure = element("figure");
+  figure.append(header, scale, footer);
   return figure;
 }
 
-// The running mean with a memory of a twentieth of the points.
-function smooth(points) {
-  const keep = 1 - 1 / Math.max(1, points.length / 20);
+// Exponential moving average over MEAN_WINDOW of the points, without bias at the start.
+function runningMean(points) {
+  const keep = 1 - 1 / Math.max(1, points.length * MEAN_WINDOW);
   let mean = 0, weight = 0;
   return points.map(([x, y]) => {
     mean = keep * mean + (1 - keep) * y;
@@ -102,15 +120,17 @@ function smooth(points) {
   });
 }
 
-function element(kind, className = "", text = "") {
-  const made = document.createElement(kind);
-  made.className = className;
-  made.textContent = text;
-  return made;
+// --- elements ---------------------------------------------------------------------------------
+
+function element(tag, className = "", text = "") {
+  const created = document.createElement(tag);
+  created.className = className;
+  created.textContent = text;
+  return created;
 }
 
-function draw(kind, attributes) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", kind);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  return made;
+function svgElement(tag, attributes) {
+  const created = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) created.setAttribute(name, value);
+  return created;
 }
