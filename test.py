@@ -47,7 +47,7 @@ def test(opt: Namespace) -> None:
     bar = tqdm(
         total=len(dataset), unit=" images", disable=None if world.is_main else True, leave=False
     )
-    sizes = dataset.own_sizes() if opt.keep_size else {}
+    sizes = dataset.original_sizes() if opt.keep_size else {}
     translated = 0
     with explain_out_of_memory(opt), bar, open_page(opt, model.translations(), sizes) as page:
         for batch in dataset.iter_sharded():
@@ -61,7 +61,7 @@ def test(opt: Namespace) -> None:
     (total,) = world.all_reduce_sum([translated])
     broken = set(chain.from_iterable(world.gather(list(dataset.broken))))
     if world.is_main:
-        text = f"{total:.0f} of {dataset.expected} images written to {page.index}"
+        text = f"{total:.0f} of {dataset.num_found} images written to {page.index}"
         print(text + incomplete_reason(opt, len(dataset) < len(dataset.dataset), len(broken)))
         with tolerate_read_only(model.save_dir):
             write_text(model.save_dir / "test_opt.txt", describe(opt) + "\n")

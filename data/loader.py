@@ -36,7 +36,7 @@ class ImageLoader:
         self.readers = list(dataset.readers.values())
         self.batch_size = opt.batch_size
         self.num_images = int(min(len(dataset), limit))
-        self.expected = max(len(reader) + len(reader.broken) for reader in self.readers)
+        self.num_found = max(len(reader) + len(reader.broken) for reader in self.readers)
 
         # A test skips items with a broken image, and names the intact images skipped with it.
         skips_broken = not (opt.isTrain or opt.strict_data)
@@ -107,7 +107,7 @@ class ImageLoader:
         sizes = (reader.output_size(i) for reader in self.readers for i in range(len(reader)))
         return {side for size in sizes for side in size}
 
-    def own_sizes(self) -> dict[str, tuple[int, int]]:
+    def original_sizes(self) -> dict[str, tuple[int, int]]:
         """Map each path to width and height of its image, upright, before scaling."""
         return {
             str(path): size

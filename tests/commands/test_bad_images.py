@@ -38,7 +38,7 @@ FOLDER = {
     "missing folder": refused([*TEST, "--dataroot", "{here}/none"], "none", "missing"),
     "no path": refused([*TEST, "--dataroot", "x" * 300], "xxx", "File name too long"),
     "one that is no image": refused(
-        [*TEST, "--dataroot", "{here}/a.png"], "a.png", "mend or replace", make="text alone"
+        [*TEST, "--dataroot", "{here}/a.png"], "a.png", "fix or replace", make="text alone"
     ),
 }  # fmt: skip
 
@@ -105,7 +105,7 @@ def test_a_broken_image_alone_is_refused(name, call, tiny, here, tmp_path):
     # A link to nothing is, as a dataroot, no image that could be broken.
     missing = not (here / name).exists()
     done = call(*tiny, "--dataroot", here if missing else here / name)
-    failures(done, (name, says, "mend or replace" if "run from" not in says else "rescale"))
+    failures(done, (name, says, "fix or replace" if "run from" not in says else "rescale"))
     assert files_below(tmp_path) == before
 
 

@@ -73,7 +73,7 @@ def test_an_error_is_one_line_whatever_the_name(name, call, tiny, here):
     done = call(*tiny, "--dataroot", here / name)
     assert done.returncode == 2
     assert done.stderr.splitlines() == [f"error: {printable(str(here / name))} cannot be read as "
-                                        "an image: it is not an image; mend or replace the file"
+                                        "an image: it is not an image; fix or replace the file"
                                         ]  # fmt: skip
 
 
