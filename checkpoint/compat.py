@@ -37,7 +37,11 @@ def adapt_state_dict(net: nn.Module, state: StateDict) -> tuple[StateDict, list[
 
 
 def find_mismatch(net: nn.Module, state: StateDict) -> str | None:
-    """Describe how ``state`` differs from the state of ``net``, and the remedy; None if it fits."""
+    """Describe how ``state`` differs from the state of ``net``, and the remedy; None if it fits.
+
+    Another layout and parameters of instance norm are recognized; otherwise the differences are
+    listed.
+    """
     expected = net.state_dict()
     missing = [key for key in expected if key not in state]
     unexpected = [key for key in state if key not in expected]
@@ -64,6 +68,13 @@ def find_mismatch(net: nn.Module, state: StateDict) -> str | None:
     if renamed:
         return f"{renamed}; {OTHER_LAYOUT}"
 
+    differences = _list_differences(expected, state, missing, unexpected)
+    return f"{differences}; {OTHER_OPTIONS}" if differences else None
+
+
+def _list_differences(
+    expected: StateDict, state: StateDict, missing: list[str], unexpected: list[str]
+) -> str:
     differences = []
     if shapes := [
         f"{key} is {tuple(state[key].shape)} in the file, {tuple(value.shape)} in the network"
@@ -75,7 +86,7 @@ def find_mismatch(net: nn.Module, state: StateDict) -> str | None:
         differences.append(f"the file lacks {_first(missing)}")
     if unexpected:
         differences.append(f"the file also has {_first(unexpected)}")
-    return "; ".join([*differences, OTHER_OPTIONS]) if differences else None
+    return "; ".join(differences)
 
 
 def _instance_norm_keys(net: nn.Module, state: StateDict, names: tuple[str, ...]) -> list[str]:

@@ -4,6 +4,7 @@ import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -154,7 +155,7 @@ def _update(sha256, tree: Tree) -> None:
         sha256.update(f"{type(tree).__name__} {tree!r};".encode())
 
 
-def snapshot(tree: Tree) -> Tree:
+def snapshot(tree: Tree) -> Any:
     """Copy ``tree``; tensors become contiguous, on the CPU, and share no memory with it."""
     if isinstance(tree, Tensor):
         return torch.empty(tree.shape, dtype=tree.dtype).copy_(tree.detach())

@@ -72,7 +72,7 @@ class World:
         """Return the objects of all ranks on rank 0, and an empty list on the others."""
         if self.size == 1:
             return [own]
-        gathered = [None] * self.size if self.is_main else None
+        gathered: list | None = [None] * self.size if self.is_main else None
         dist.gather_object(own, gathered, dst=0)
         return gathered or []
 

@@ -17,7 +17,7 @@ def synchronize_batch_norm(net: nn.Module, loss_weight: Tensor) -> int:
     """
     layers = [layer for layer in net.modules() if isinstance(layer, nn.BatchNorm2d)]
     for layer in layers:
-        layer.forward = partial(_forward, layer, loss_weight)
+        layer.forward = partial(_forward, layer, loss_weight)  # type: ignore[method-assign]
     return len(layers)
 
 
@@ -46,9 +46,11 @@ def _forward(layer: nn.BatchNorm2d, loss_weight: Tensor, x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _update_running_stats(layer: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
-    layer.num_batches_tracked += 1
-    for running, value in ((layer.running_mean, mean), (layer.running_var, variance)):
-        running.lerp_(value.to(running.dtype), layer.momentum)
+    assert layer.momentum is not None, "cumulative averages are not supported"
+    buffers = dict(layer.named_buffers())
+    buffers["num_batches_tracked"] += 1
+    for name, value in (("running_mean", mean), ("running_var", variance)):
+        buffers[name].lerp_(value.to(buffers[name].dtype), layer.momentum)
 
 
 class _AllReduceSum(torch.autograd.Function):

@@ -14,6 +14,8 @@ if sys.version_info < (3, 10):
 from importlib.util import find_spec
 from pathlib import Path
 
+from util.errors import exit_with
+
 REQUIRED = {  # module → package
     "torch": "torch",
     "torchvision": "torchvision",
@@ -34,21 +36,16 @@ def check_packages() -> None:
             if activate.is_file() and sys.prefix == sys.base_prefix
             else "pip install -r requirements.txt"
         )
-        _exit(f"{', '.join(missing)} not installed for {sys.executable}; {remedy}")
+        exit_with(f"{', '.join(missing)} not installed for {sys.executable}; {remedy}")
 
     try:
         import torchvision  # noqa: F401
     except (ImportError, RuntimeError) as error:  # "operator torchvision::nms does not exist"
         reason = str(error).splitlines()[0]
-        _exit(
+        exit_with(
             f"torchvision does not fit the installed torch ({reason}); "
             "pip install --upgrade torch torchvision"
         )
-
-
-def _exit(message: str) -> None:
-    sys.stderr.write(f"error: {message}\n")
-    sys.exit(2)
 
 
 check_packages()

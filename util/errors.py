@@ -6,6 +6,7 @@ import io
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from typing import NoReturn
 
 MAX_REASON_LENGTH = 150  # characters of another library's message within ours
 
@@ -26,15 +27,16 @@ def report_user_errors() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        _exit_with(str(error))
+        exit_with(str(error))
     except OSError as error:
-        _exit_with(f"{error.filename or 'the system'}: {error.strerror or error}")
+        exit_with(f"{error.filename or 'the system'}: {error.strerror or error}")
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
 
 
-def _exit_with(message: str) -> None:
+def exit_with(message: str) -> NoReturn:
+    """Print ``error: message`` on one line and exit with status 2."""
     print("error:", printable(message.strip()), file=sys.stderr)
     sys.exit(2)
 

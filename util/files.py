@@ -11,7 +11,7 @@ TEMPORARY = ".{name}.tmp"  # hidden, in the folder of the final file
 
 def write_atomically(
     path: Path,
-    write: Callable[[Path], None],
+    write: Callable[[Path], object],
     *,
     verify: Callable[[Path], object] = lambda file: None,
     keep: Path | None = None,
@@ -20,10 +20,9 @@ def write_atomically(
 
     The content is on the disk before the name points to it. ``verify`` may read the temporary file
     back and raise; then, as after every other failure, ``path`` is what it was. The previous file
-    is renamed to ``keep``.
-
-    Through a symbolic link its target is written; the link stays. Raises `UserError`, before
-    anything is written, if ``path`` is a device, a pipe, or another special file.
+    is renamed to ``keep``. Through a symbolic link its target is written; the link stays. Raises
+    `UserError`, before anything is written, if ``path`` is a device, a pipe, or another special
+    file.
     """
     target = _regular_target(path)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
     L = 116 f(Y/Yn) − 16, a = 500 (f(X/Xn) − f(Y/Yn)), b = 200 (f(Y/Yn) − f(Z/Zn)).
     """
     linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-    xyz = _apply_matrix(_like(rgb, TO_XYZ), linear) / _per_channel(rgb, WHITE)
+    xyz = _apply_matrix(_like(rgb, TO_XYZ), linear) / _like(rgb, WHITE)[:, None, None]
     x, y, z = _f(xyz).unbind(-3)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=-3)
 
@@ -39,7 +39,7 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
     y = (L + 16) / 116
     # A negative z has no physical meaning; scikit-image clips it too.
     z = (y - b / 200).clamp(min=0)
-    xyz = _inverse_f(torch.stack([y + a / 500, y, z], dim=-3)) * _per_channel(lab, WHITE)
+    xyz = _inverse_f(torch.stack([y + a / 500, y, z], dim=-3)) * _like(lab, WHITE)[:, None, None]
     matrix = torch.linalg.inv(torch.tensor(TO_XYZ, dtype=torch.float64))
     linear = _apply_matrix(_like(lab, matrix.tolist()), xyz).clamp(0, 1)
     return torch.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
@@ -73,11 +73,6 @@ def _inverse_f(f: Tensor) -> Tensor:
 def _apply_matrix(matrix: Tensor, planes: Tensor) -> Tensor:
     """Multiply every pixel of ``planes`` (…, 3, H, W) by ``matrix`` (3, 3)."""
     return torch.einsum("ij,...jhw->...ihw", matrix, planes)
-
-
-def _per_channel(like: Tensor, values: tuple[float, ...]) -> Tensor:
-    """One value per channel, (3, 1, 1)."""
-    return _like(like, values)[:, None, None]
 
 
 def _like(tensor: Tensor, values) -> Tensor:

@@ -30,7 +30,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Length:
-    """Length of a run: the number of epochs, and of images per epoch."""
+    """Length of a run."""
 
     epochs: int
-    images: int
+    images: int  # per epoch

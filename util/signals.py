@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGUSR1": 143}
 FIRST = b"\nstopping after this step; send the signal again to stop at once\n"
@@ -16,19 +17,17 @@ SECOND = b"\nstopped at once; the last saved state is intact\n"
 class StopRequest:
     """Context manager that records the first signal in ``received``; the second ends the process.
 
-    The caller checks ``received`` between steps, so no step is interrupted.
-
-    A ``patient`` request ignores further signals: torchrun forwards what a terminal has sent, and
-    signals all processes when one has ended. After an error it keeps ignoring them, unless it is
-    ``quiet``, so that the error is reported before the process ends. A ``quiet`` request prints
-    nothing.
+    The caller checks ``received`` between steps, so no step is interrupted. A ``patient`` request
+    ignores further signals: torchrun forwards what a terminal has sent, and signals all processes
+    when one has ended. After an error it keeps ignoring them, unless it is ``quiet``, so that the
+    error is reported before the process ends. A ``quiet`` request prints nothing.
     """
 
     def __init__(self, patient: bool = False, quiet: bool = False):
         self.patient = patient
         self.quiet = quiet
         self.received: str | None = None  # name of the signal
-        self.previous_handlers: dict[int, object] = {}
+        self.previous_handlers: dict[int, Any] = {}
 
     def agree(self, all_reduce_max: Callable[[list[int]], list[int]], *flags: bool) -> list[bool]:
         """Receive what any process has received; return which ``flags`` are set in any process."""

@@ -1,4 +1,4 @@
-"""Versions of what a run was made with."""
+"""Versions of the software that wrote a file."""
 
 import platform
 
@@ -6,5 +6,5 @@ import torch
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and PyTorch, for files that may be read by another version."""
+    """The versions of Python and PyTorch."""
     return {"python": platform.python_version(), "torch": str(torch.__version__)}

@@ -1,4 +1,4 @@
-"""Small images, the commands in a process of their own or in this one, and what they must leave."""
+"""Draw small images, run the commands, and check their output files."""
 
 from __future__ import annotations
 
@@ -20,34 +20,28 @@ from PIL import Image, ImageDraw
 from models.networks import define_G
 
 ROOT = Path(__file__).parents[2]
-
-
 GOLDEN = Path(__file__).parents[1] / "golden"
-
-
 SIDES = ("trainA", "trainB", "testA", "testB")
 
-
-#: The smallest networks and images with which a whole run still is one.
+#: The smallest networks and images that all commands work with.
 TINY = [
     "--netG", "resnet_6blocks", "--ngf", "2", "--ndf", "2", "--load_size", "36",
     "--crop_size", "32", "--gpu_ids", "-1", "--num_threads", "0", "--precision", "fp32",
 ]  # fmt: skip
 
-
-#: A training run of one epoch that shows nothing.
+#: A training of one epoch without displays.
 TINY_TRAIN = [
     *TINY, "--n_epochs", "1", "--n_epochs_decay", "0", "--display_id", "0", "--no_html",
 ]  # fmt: skip
 
 
 def golden(name: str):
-    """Reference values, printed by an independent implementation of the same method."""
+    """Load reference values, computed by an independent implementation of the same method."""
     return torch.load(GOLDEN / name, weights_only=True)
 
 
 def draw_image(seed: str, size: tuple[int, int] = (40, 40), mode: str = "RGB") -> Image.Image:
-    """An image of a few ellipses, the same for the same seed."""
+    """Draw an image of a few ellipses, determined by ``seed``."""
     rng = Random(seed)
     image = Image.new("RGB", size, tuple(rng.randrange(256) for _ in range(3)))
     pen = ImageDraw.Draw(image)
@@ -61,7 +55,7 @@ def draw_image(seed: str, size: tuple[int, int] = (40, 40), mode: str = "RGB") -
 def make_images(
     folder: Path, n: int, size: tuple[int, int] = (40, 40), ending: str = ".png"
 ) -> Path:
-    """``folder`` with n different images 00.png, 01.png, …"""
+    """Fill ``folder`` with n different images 00.png, 01.png, …"""
     folder.mkdir(parents=True, exist_ok=True)
     for i in range(n):
         draw_image(f"{folder.name} {i}", size).save(folder / f"{i:02d}{ending}")
@@ -69,7 +63,7 @@ def make_images(
 
 
 def make_image_set(root: Path, counts: tuple[int, int, int, int] = (3, 4, 2, 3)) -> Path:
-    """``root`` with trainA, trainB, testA and testB."""
+    """Fill ``root`` with trainA, trainB, testA and testB."""
     for side, n in zip(SIDES, counts, strict=True):
         make_images(root / side, n)
     return root
@@ -79,13 +73,13 @@ Command = Callable[..., subprocess.CompletedProcess]
 
 
 def folders(tmp_path: Path, script: str) -> list[str]:
-    """The flags that keep everything a command writes in ``tmp_path``."""
+    """The flags with which a script writes only into ``tmp_path``."""
     words = ["--checkpoints_dir", str(tmp_path / "checkpoints")]
     return words + (["--results_dir", str(tmp_path / "results")] if script == "test.py" else [])
 
 
 def run_in(tmp_path: Path, script: str, *words, env: dict | None = None):
-    """``script`` as a user runs it, in a process of its own, files going to ``tmp_path``."""
+    """Run ``script`` in a new process; its files go to ``tmp_path``."""
     command = [sys.executable, script, *map(str, words), *folders(tmp_path, script)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
     return subprocess.run(
@@ -94,7 +88,7 @@ def run_in(tmp_path: Path, script: str, *words, env: dict | None = None):
 
 
 def call_in(tmp_path: Path, script: str, *words) -> subprocess.CompletedProcess:
-    """The same within this process, which saves the seconds that importing torch takes."""
+    """Run ``script`` within this process, which saves the import of torch."""
     command = [script, *map(str, words), *folders(tmp_path, script)]
     out, err = io.StringIO(), io.StringIO()
     code: object = 0
@@ -109,13 +103,14 @@ def call_in(tmp_path: Path, script: str, *words) -> subprocess.CompletedProcess:
 
 
 def ok(done):
+    """Assert that a command succeeded; return it."""
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     return done
 
 
 def assert_complete(page: Path) -> None:
-    """Everything that the page shows is on the disk; nothing comes from other hosts."""
+    """Assert that all files of a page exist and that nothing is loaded from other hosts."""
     text = page.read_text(encoding="utf-8")
     found = re.findall(r'(?:src|href)="([^"]+)"', text)
     assert found
@@ -124,7 +119,7 @@ def assert_complete(page: Path) -> None:
 
 
 def sizes_in(root: Path) -> dict[str, tuple[int, int]]:
-    """The sizes of all images in the results, by name."""
+    """The sizes of all result images, by file name."""
     found = {}
     for file in (root / "results" / "new" / "test_latest" / "images").iterdir():
         with Image.open(file) as image:
@@ -133,12 +128,13 @@ def sizes_in(root: Path) -> dict[str, tuple[int, int]]:
 
 
 def generator(netG: str, norm: str = "instance"):
+    """A generator with fixed random weights."""
     torch.manual_seed(0)
     return define_G(3, 3, 1, netG, norm, init_type="kaiming").eval()
 
 
 def write_weights(root: Path, netG: str, *names: str) -> list[str]:
-    """The flags for fresh networks that lie in ``root`` as those of a run ``new``."""
+    """Save new generators as weights of a run ``new``; return the flags that load them."""
     folder = root / "checkpoints" / "new"
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
