@@ -5,6 +5,9 @@
 `--help` lists every option.
 """
 
+import util.environment  # noqa: F401  # explains missing packages; must come first
+
+# isort: split
 import contextlib
 from argparse import Namespace
 from collections.abc import Iterator
@@ -13,7 +16,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-import util.environment  # noqa: F401  # explains missing packages; must come first
 from checkpoint.weights import weights_prefix
 from data import create_dataset
 from distributed.context import distributed_session, get_world
