@@ -27,6 +27,7 @@ from engine.tiling import tile_network
 from engine.winograd import use_winograd
 from models.base_model import BaseModel
 
+USE_WINOGRAD = True  # on CPUs; False computes every convolution directly
 # Each network is compiled for fixed and trainable weights, in training and evaluation mode.
 COMPILE_CACHE_SIZE = 64
 
@@ -153,8 +154,9 @@ class StepExecutor:
     # --- set-up -------------------------------------------------------------------------------
 
     def _configure_cpu(self) -> None:
-        for net in (*self.model.networks.values(), *self.model.ema_networks.values()):
-            use_winograd(net)
+        if USE_WINOGRAD:
+            for net in (*self.model.networks.values(), *self.model.ema_networks.values()):
+                use_winograd(net)
         self._configure_optimizers(fused=True)
 
     def _configure_gpu(self, deterministic: bool, needs_fp32: bool) -> None:
