@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from util.errors import UserError, short_reason
+from util.errors import UserError, printable, short_reason
 from util.files import write_atomically
 from util.versions import versions
 
@@ -60,7 +60,7 @@ def load_state(folder: Path) -> dict | None:
             continue
 
         for damage in damages:
-            print(f"warning: {damage}; resuming from {path.name}")
+            print(f"warning: {printable(damage)}; resuming from {path.name}")
         return state
 
     if damages:

@@ -146,6 +146,7 @@ def killed(uninterrupted, tmp_path_factory):
     return root, done, time.monotonic() - began
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_job_with_a_message(killed):
     root, done, seconds = killed
     assert done.returncode != 0
@@ -157,6 +158,7 @@ def test_a_killed_process_ends_the_job_with_a_message(killed):
     assert "Traceback" not in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interval", ["0.1", "0.3"])
 def test_a_process_killed_during_setup_ends_the_job_with_a_message(
     interval, uninterrupted, tmp_path
@@ -168,6 +170,7 @@ def test_a_process_killed_during_setup_ends_the_job_with_a_message(
     assert "another process of this job has ended" in message
 
 
+@pytest.mark.slow
 def test_the_same_number_of_processes_resumes_bit_for_bit(killed, uninterrupted, tmp_path):
     root = tmp_path / "again"
     root.symlink_to(killed[0])
@@ -176,6 +179,7 @@ def test_the_same_number_of_processes_resumes_bit_for_bit(killed, uninterrupted,
     assert parts(root) == parts(uninterrupted[0])
 
 
+@pytest.mark.slow
 def test_a_job_restarted_by_torchrun_resumes_by_itself(uninterrupted, tmp_path):
     done = ok(jobs.run(
         tmp_path, TRAIN, *uninterrupted[2], "--save_latest_freq", "2",
@@ -185,6 +189,7 @@ def test_a_job_restarted_by_torchrun_resumes_by_itself(uninterrupted, tmp_path):
     assert parts(tmp_path) == parts(uninterrupted[0])
 
 
+@pytest.mark.slow
 def test_another_number_of_processes_resumes(uninterrupted, shapes, tmp_path):
     """Two processes are killed after four of seven images; one uses the remaining three."""
     logs = {"JOB_LOG": str(tmp_path)}
@@ -207,6 +212,7 @@ def test_another_number_of_processes_resumes(uninterrupted, shapes, tmp_path):
     assert len(load_state(tmp_path / "checkpoints" / "run")["others"]) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_the_job_saves_and_ends_it(which, shapes, tmp_path):
     words = ["--dataroot", shapes, "--name", "run", *RUN, "--n_epochs", "500"]
