@@ -13,7 +13,7 @@ from helpers.refusals import DATA, TEST, TRAIN, failures, files_below, refused
 from helpers.wrong_weights import OTHER_TYPES, WEIGHTS
 from PIL import Image
 
-from reporting.html.results_page import PREFETCH_FACTOR, ResultsPage
+from reporting.html.results_page import MAX_PENDING_IMAGES, ResultsPage
 from util.errors import UserError
 
 FLAGS = {
@@ -217,7 +217,7 @@ def test_a_full_disk_is_told_before_the_last_image(tmp_path, monkeypatch):
     monkeypatch.setattr(Image.Image, "save", no_space)
     settings = {"roots": [], "pairs": {}, "width": 9, "aspect_ratio": 1.0}
     with pytest.raises(UserError, match="No space"), ResultsPage(tmp_path, "t", **settings) as page:
-        for i in range(PREFETCH_FACTOR + 2):
+        for i in range(MAX_PENDING_IMAGES + 2):
             page.add({"real": torch.zeros(1, 3, 2, 2)}, {"real": [f"{i}.png"]})
         pytest.fail("all were taken")
 

@@ -167,7 +167,7 @@ WEIGHTS = {
     ),
     "running statistics of another layer": (
         [], rename(lambda key: key.replace("2.running_mean", "3.running_mean"), running=True),
-        ("the file has model.3.running_mean", "also has"),
+        ("the file also has model.3.running_mean (and 6 more)",),
     ),
     "long keys": (
         [], rename(lambda key: "x" * 9999 + key), ("no key matches", "xxx…"),
