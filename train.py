@@ -34,6 +34,7 @@ def train(opt: Namespace) -> None:
                     trainer.update_page()
                 if trainer.progress.every(opt.save_latest_freq) or trainer.save_is_due:
                     trainer.save_latest()
+                # After the reports of this step, which a resumed run does not repeat
                 if trainer.stop.received:  # Ctrl-C, or a signal of the scheduler
                     trainer.save_and_exit()
 

@@ -120,7 +120,7 @@ class CheckpointManager:
         self.saved_at = time.monotonic()
         self.background.start(lambda: self._write(copy, prefixes))
 
-    def problem(self) -> str | None:
+    def pop_problem(self) -> str | None:
         """Return and clear the message of the last failed save."""
         error = self.background.pop_error()
         if error is None:
@@ -131,7 +131,7 @@ class CheckpointManager:
     def finish(self) -> None:
         """Wait for the last save. Raises `UserError` if it failed."""
         self.background.wait()
-        if problem := self.problem():
+        if problem := self.pop_problem():
             raise UserError(problem)
 
     def _write(self, state: dict, prefixes: list[str]) -> None:

@@ -1,6 +1,6 @@
 """How a model's steps run on this machine: device, precision, layout, compilation, processes.
 
-The executor knows no method; `models` know no device.
+The executor works with any model; models contain nothing specific to a device.
 """
 
 import importlib.util
@@ -73,7 +73,7 @@ class StepExecutor:
         self.check_every_step = not self.is_cuda  # on a GPU, checking would synchronize
         self.run_step: Callable[[], None] = model.optimize_parameters
         if self.is_cuda and model.is_train and opt.capture != "off":
-            self._capture(opt.capture == "on")
+            self._enable_cuda_graph(opt.capture == "on")
 
         self.description.insert(0, precision_name(precision, self.device))
         missing = ", no GPU here" if opt.gpu_ids and not self.is_cuda else ""
@@ -100,7 +100,7 @@ class StepExecutor:
         return self.model.get_current_visuals()
 
     def preview(self, batches: Iterable[dict]) -> list[dict[str, Tensor]]:
-        """`test` on every batch in the middle of a training, which it does not change."""
+        """Run `test` on every batch without affecting the training run."""
         self.model.eval()
         with torch.random.fork_rng(devices=[self.device] if self.is_cuda else []):
             samples = [self._test_with_ema(batch) for batch in batches]
@@ -108,7 +108,7 @@ class StepExecutor:
         return samples
 
     def _test_with_ema(self, batch: dict) -> dict[str, Tensor]:
-        """`test`; after every translation comes that of the averaged generators, if there are."""
+        """Run `test`; with ``--ema``, each translation is followed by the averaged generator's."""
         visuals = self.test(batch)
         if not self.model.ema_networks:
             return visuals
@@ -142,8 +142,8 @@ class StepExecutor:
         means = self.world.all_reduce_sum([self.loss_weight * value for value in local.values()])
         return dict(zip(local, means, strict=True))
 
-    def problem(self) -> str | None:
-        """Say what is not finite, if updates were skipped since the last call. Synchronizes."""
+    def pop_problem(self) -> str | None:
+        """Describe what was not finite in updates skipped since the last call. Synchronizes."""
         optimizers = self.guard.new_skipped_updates()
         if not optimizers:
             return None
@@ -222,8 +222,8 @@ class StepExecutor:
                     synchronize_batch_norm(net, model.loss_weight)
                 self.description.append("batch norm synchronized over all of them")
 
-    def _capture(self, forced: bool) -> None:
-        if self.world.is_distributed and not forced:
+    def _enable_cuda_graph(self, allow_distributed: bool) -> None:
+        if self.world.is_distributed and not allow_distributed:
             self.description.append("steps not captured: under torchrun only with --capture on")
             return
         self.run_step = CapturedStep(self.model)

@@ -1,4 +1,4 @@
-"""Methods and networks: what is computed, independent of device, precision and process count.
+"""Models and networks: what is computed, independent of device, precision and process count.
 
 Start with `models.cycle_gan_model`, then `models.base_model`; layers are in `models.networks`.
 May import ``checkpoint``, ``distributed`` and ``util``. `engine.executor` runs the steps.
@@ -14,7 +14,7 @@ from models.networks.resnet import checkpoint_blocks
 
 
 def _model(location: str) -> type[BaseModel]:
-    """The class at ``module:class`` in this package."""
+    """The class at ``module:class``: given as a string, a model takes one line below."""
     return resolve_name(f"{__name__}.{location}")
 
 

@@ -1,4 +1,4 @@
-"""What all methods share: networks by name, one optimizer update, state, inputs and results."""
+"""What all models share: networks by name, the optimizer update, state, inputs and results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from util.flags import Flag
 
 
 class BaseModel:
-    """A method: its networks, its equations and its training step.
+    """A model: its networks, its losses and its training step.
 
     A subclass creates its networks in the constructor (``self.netG_A = define_G(...)``) and writes
     `forward`, one method for each group of loss terms, and `step`. ``opt`` is read in constructors
@@ -35,8 +35,8 @@ class BaseModel:
     - ``X_pool``, an `ImagePool`: part of the saved training state.
     """
 
-    flags: dict[str, Flag] = {}  # the method's own flags
-    defaults: dict[str, object] = {}  # other defaults for flags that all methods share
+    flags: dict[str, Flag] = {}  # the model's own flags
+    defaults: dict[str, object] = {}  # other defaults for flags that all models share
     dataset_modes: tuple[str, ...] = ()  # values of --dataset_mode it accepts
     gan_modes: tuple[str, ...] = tuple(GAN_LOSSES)  # values of --gan_mode it accepts
     directions: tuple[str, ...] = ("AtoB", "BtoA")  # values of --direction it accepts
@@ -91,8 +91,8 @@ class BaseModel:
             plan = pool.plan_passthrough if self.is_padding_step else pool.plan
             plan(len(batch), batch.device)
 
-    def total(self, **terms: Tensor) -> Tensor:
-        """Return the sum of loss terms, and keep each for the log, ``loss_G_A`` as ``G_A``."""
+    def sum_losses(self, **terms: Tensor) -> Tensor:
+        """Return the sum of loss terms; the log shows each, ``loss_G_A`` as ``G_A``."""
         for name, value in terms.items():
             self.losses[name.removeprefix("loss_")] = value.detach()
 

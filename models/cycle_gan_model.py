@@ -81,8 +81,8 @@ class CycleGANModel(BaseModel):
         The discriminators' gradients depend on the fakes, not on the updated generators, so all
         gradients come first: under torchrun those of G travel while those of D are computed.
         """
-        self.backward("G", self.loss_G_A, self.loss_G_B)
-        self.backward("D", self.loss_D_A, self.loss_D_B)
+        self.backward("G", self.generator_loss_A, self.generator_loss_B)
+        self.backward("D", self.discriminator_loss_A, self.discriminator_loss_B)
         self.optimizer_step("G")
         self.optimizer_step("D")
 
@@ -111,37 +111,37 @@ class CycleGANModel(BaseModel):
             self.idt_B = self.real_A  # its loss is 0
         self.rec_B = self.netG_A(self.fake_A)  # G_A(G_B(B))
 
-    # --- losses: one line for each term; the log calls loss_cycle_A "cycle_A" -------------------
+    # --- losses: one line for each term; the log shows loss_cycle_A as cycle_A --------------------
 
-    def loss_G_A(self) -> Tensor:
+    def generator_loss_A(self) -> Tensor:
         """Generator loss, direction A → B → A: adversarial (eq. 1), cycle (eq. 2), identity."""
         self.forward_A()
-        return self.total(
+        return self.sum_losses(
             loss_G_A=self.criterionGAN(self.netD_A(self.fake_B), True),  # GAN(D_A(G_A(A)), real)
             loss_cycle_A=self.lambda_A * l1(self.rec_A, self.real_A),  # λ_A |G_B(G_A(A)) − A|₁
             loss_idt_A=self.lambda_idt_A * l1(self.idt_A, self.real_B),  # λ_idt λ_B |G_A(B) − B|₁
         )
 
-    def loss_G_B(self) -> Tensor:
+    def generator_loss_B(self) -> Tensor:
         """Generator loss, direction B → A → B: adversarial (eq. 1), cycle (eq. 2), identity."""
         self.forward_B()
-        return self.total(
+        return self.sum_losses(
             loss_G_B=self.criterionGAN(self.netD_B(self.fake_A), True),  # GAN(D_B(G_B(B)), real)
             loss_cycle_B=self.lambda_B * l1(self.rec_B, self.real_B),  # λ_B |G_A(G_B(B)) − B|₁
             loss_idt_B=self.lambda_idt_B * l1(self.idt_B, self.real_A),  # λ_idt λ_A |G_B(A) − A|₁
         )
 
-    def loss_D_A(self) -> Tensor:
+    def discriminator_loss_A(self) -> Tensor:
         """Loss of D_A, which tells images of B from G_A(A) (eq. 1)."""
         fake_B = self.fake_B_pool.query(self.fake_B.detach())
-        return self.total(loss_D_A=self.discriminator_loss(self.netD_A, self.real_B, fake_B))
+        return self.sum_losses(loss_D_A=self.gan_loss_D(self.netD_A, self.real_B, fake_B))
 
-    def loss_D_B(self) -> Tensor:
+    def discriminator_loss_B(self) -> Tensor:
         """Loss of D_B, which tells images of A from G_B(B) (eq. 1)."""
         fake_A = self.fake_A_pool.query(self.fake_A.detach())
-        return self.total(loss_D_B=self.discriminator_loss(self.netD_B, self.real_A, fake_A))
+        return self.sum_losses(loss_D_B=self.gan_loss_D(self.netD_B, self.real_A, fake_A))
 
-    def discriminator_loss(self, netD: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    def gan_loss_D(self, netD: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
         """½ (GAN(D(real), real) + GAN(D(fake), fake)), with the gradient penalty of wgangp."""
         pred_real, pred_fake = forward_batched(netD, real, fake)
         loss = 0.5 * (self.criterionGAN(pred_real, True) + self.criterionGAN(pred_fake, False))

@@ -16,7 +16,7 @@ def lsgan(scores: Tensor, real: bool) -> Tensor:
 def vanilla(scores: Tensor, real: bool) -> Tensor:
     """Cross entropy of the scores as logits (Goodfellow et al., 2014, eq. 1, non-saturating)."""
     scores = full_precision(scores)
-    # With a float32 target PyTorch returns float32 for float64 scores too; the references do so.
+    # With a float32 target PyTorch returns float32 for float64 scores too, as the references do.
     target = torch.full_like(scores, float(real), dtype=torch.float32)
     return F.binary_cross_entropy_with_logits(scores, target)
 

@@ -68,7 +68,7 @@ class Pix2PixModel(BaseModel):
         fake_AB = self.fake_AB_pool.query(fake_AB)
 
         pred_fake, pred_real = forward_batched(self.netD, fake_AB, real_AB)
-        return 0.5 * self.total(
+        return 0.5 * self.sum_losses(
             loss_D_real=self.criterionGAN(pred_real, True),
             loss_D_fake=self.criterionGAN(pred_fake, False),
         )
@@ -76,7 +76,7 @@ class Pix2PixModel(BaseModel):
     def loss_G(self) -> Tensor:
         """Adversarial and L1 loss of the generator: eq. 4."""
         fake_AB = torch.cat([self.real_A, self.fake_B], dim=1)
-        return self.total(
+        return self.sum_losses(
             loss_G_GAN=self.criterionGAN(self.netD(fake_AB), True),  # GAN(D(A, G(A)), real)
             loss_G_L1=self.lambda_L1 * l1(self.fake_B, self.real_B),  # λ_L1 |G(A) − B|₁
         )

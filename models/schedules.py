@@ -1,7 +1,7 @@
 """Learning-rate policies: pure functions of the epoch that return a factor for ``--lr``.
 
-Epochs count from 1. Every policy starts at 1 (linear: below 1 without ``--n_epochs``), never
-increases and stays above 0 up to the last epoch.
+Epochs count from 1. Policies start at 1 (except linear with ``--n_epochs 0``), never increase and
+stay above 0 up to the last epoch.
 """
 
 import math

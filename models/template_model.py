@@ -43,6 +43,6 @@ class TemplateModel(BaseModel):
     def loss_G(self) -> Tensor:
         """Regression loss; a further term is one more line."""
         self.forward()
-        return self.total(
+        return self.sum_losses(
             loss_G=self.lambda_regression * l1(self.fake_B, self.real_B),  # λ |G(A) − B|₁
         )

@@ -109,7 +109,7 @@ def test_all_optimizations_work_together(model_name):
             executor.preview([images(100 + i)])
         executor.step(images(i, n=1 if i in (2, WARMUP_STEPS + 2) else 2))
         assert all(math.isfinite(value) for value in executor.losses().values()), i
-        assert executor.problem() is None
+        assert executor.pop_problem() is None
     assert executor.run_step.graph is not None
     for name, state in weights_of(model).items():
         assert any(not torch.equal(value, before[name][key]) for key, value in state.items()), name
@@ -149,9 +149,9 @@ def test_running_statistics_are_restored_in_a_captured_step():
     for name, state in before.items():
         for key, value in model.networks[name].state_dict().items():
             assert torch.equal(value, state[key]) or key.endswith("tracked"), (name, key)
-    assert executor.problem() is not None
+    assert executor.pop_problem() is not None
     executor.step(images(WARMUP_STEPS + 3))
-    assert executor.problem() is None
+    assert executor.pop_problem() is None
 
 
 def test_images_of_several_sizes_are_not_replayed():
@@ -163,7 +163,7 @@ def test_images_of_several_sizes_are_not_replayed():
     executor.run_step._replay = None  # calling it is now an error
     for size in (36, 32, 32):
         executor.step(images(size, size=size))
-    assert executor.problem() is None
+    assert executor.pop_problem() is None
 
 
 @pytest.mark.slow

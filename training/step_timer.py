@@ -63,7 +63,7 @@ class StepTimer:
         self._reset()
         return times
 
-    def advice(self) -> str | None:
+    def pop_advice(self) -> str | None:
         """Return what slows the run down and which flag helps, once; None if nothing does."""
         return self.pending_advice.pop() if self.pending_advice else None
 
@@ -85,5 +85,7 @@ class StepTimer:
         """Exclude the block from the step time."""
         self.synchronize()
         start = time.perf_counter()
-        yield
-        self.paused_time += time.perf_counter() - start
+        try:
+            yield
+        finally:
+            self.paused_time += time.perf_counter() - start

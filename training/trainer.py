@@ -3,8 +3,8 @@
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -29,18 +29,18 @@ from util.files import remove_leftovers
 from util.progress import Length
 from util.signals import StopRequest
 
-MIN_ITERS_FOR_DIAGNOSTICS = 1000  # images; before, every training looks as if it went wrong
+MIN_ITERS_FOR_DIAGNOSTICS = 1000  # images; before this, every run looks like a failure
 RANK_SEED_STRIDE = 1_000_003  # between the seeds of two ranks
 NUM_SAMPLES = 4  # fixed images, displayed in every epoch so that epochs can be compared
 MAX_BROKEN_LISTED = 10  # names of unreadable files in the closing line
 
 NETWORKS_ONLY_NOTE = (
-    "note: only the networks are loaded; optimizers, image pools and random numbers start anew, "
-    "and --epoch_count sets the first epoch"
+    "note: only the networks are loaded; optimizers, image pools and random states start from "
+    "scratch, and --epoch_count sets the first epoch"
 )
 REPLACED_RUN_NOTE = (
-    "note: this starts over. The state of the longest earlier run in {folder} is kept as {old}; to "
-    "resume that run instead, rename the file to latest_state.pth and type {command}"
+    "note: this starts a new run. The state of the longest earlier run in {folder} is kept as "
+    "{old}; to resume that run instead, rename the file to latest_state.pth and run: {command}"
 )
 
 
@@ -90,7 +90,7 @@ class Trainer:
         self.visualizer = self._open_logs(state["logs"] if state else None)
         self.dataset.log = self.log
         if state is None:
-            self.save([])
+            self.save()
             self.checkpoints.finish()  # reports a full disk now, before hours of training
 
     def _print_start(self, state: dict | None) -> None:
@@ -134,18 +134,19 @@ class Trainer:
         )
 
     def __enter__(self) -> "Trainer":
-        self.stop.__enter__()
-        self.visualizer.__enter__()
-        if not self.opt.no_html:
-            self.update_page()
-            self.log(f"look at {self.folder / 'web' / 'index.html'}")
+        with ExitStack() as stack:
+            stack.enter_context(self.stop)
+            stack.enter_context(self.visualizer)
+            stack.callback(self.checkpoints.background.wait)
+            stack.callback(self.dataset.close)
+            if not self.opt.no_html:
+                self.update_page()
+                self.log(f"look at {self.folder / 'web' / 'index.html'}")
+            self.resources = stack.pop_all()
         return self
 
-    def __exit__(self, exception_type: type | None, *_) -> None:
-        self.dataset.close()
-        self.checkpoints.background.wait()
-        self.visualizer.__exit__(exception_type, *_)
-        self.stop.__exit__(exception_type, *_)
+    def __exit__(self, exception_type: type | None, *details) -> None:
+        self.resources.__exit__(exception_type, *details)
         if exception_type is None:
             self.checkpoints.finish()
 
@@ -168,7 +169,7 @@ class Trainer:
         return self.timer.time_data(self.dataset)
 
     def step(self, batch: dict) -> None:
-        """Take one training step, and count its images."""
+        """Take one training step, count its images, and note requests to stop or save."""
         remaining = len(self.dataset) - self.progress.iters
         images = min(remaining, self.opt.batch_size * self.world.size)
         own_images = split_evenly(images, self.world.size)[self.world.rank]
@@ -180,16 +181,20 @@ class Trainer:
         if self.executor.check_every_step:
             self.check_finite()
 
-        # All ranks agree on a signal that any of them received, and on a save by the clock.
+        self._synchronize_requests()
+
+    def _synchronize_requests(self) -> None:
+        """Let all ranks stop if one received a signal, and save if rank 0's clock says so."""
         due = self.world.is_main and self.checkpoints.is_due()
-        (self.save_is_due,) = self.stop.agree(self.world.all_reduce_max, due)
+        self.stop.code, any_due = self.world.all_reduce_max([self.stop.code, int(due)])
+        self.save_is_due = bool(any_due)
 
     def end_epoch(self) -> None:
-        """Update the page, save every ``--save_epoch_freq`` epochs, go to the next epoch."""
+        """Update the page, and save every ``--save_epoch_freq`` epochs."""
         epoch = self.progress.epoch
         last = self.plan.last
         self.update_page()
-        self.progress.end_epoch()
+        self.progress.end_epoch()  # before saving: a resumed run starts with the next epoch
 
         if epoch % self.opt.save_epoch_freq == 0 or epoch == last:
             iters = self.progress.total_iters
@@ -198,22 +203,22 @@ class Trainer:
 
         seconds = time.monotonic() - self.epoch_start
         self.log(f"End of epoch {epoch} / {last} \t Time Taken: {seconds:.0f} sec")
-        self.log(f"learning rate = {self.learning_rate():.7f}")
+        self.log(f"learning rate = {self.learning_rate():.7f}")  # of the next epoch
 
     def check_finite(self) -> None:
         """Warn of skipped updates; stop the run if they exceed ``--skip_nonfinite``."""
-        problem = self.executor.problem()
+        problem = self.executor.pop_problem()
         if problem is None:
             return
 
         at = self.progress
         skipped, allowed = self.executor.guard.total, self.opt.skip_nonfinite
-        text = f"{problem} at epoch {at.epoch}, iters {at.iters}, step {at.total_iters}"
+        text = f"{problem} at epoch {at.epoch}, iters {at.iters}, total_iters {at.total_iters}"
         if skipped <= allowed:
             self.log(f"warning: {text}; the update was skipped, {skipped} of {allowed}")
             return
 
-        self.save([])
+        self.save()
         self.checkpoints.finish()
         raise UserError(
             f"{text}; the update was skipped, so the weights are intact: "
@@ -237,7 +242,7 @@ class Trainer:
         self.visualizer.show_losses(record)
 
         self.check_finite()
-        advice = self.timer.advice()
+        advice = self.timer.pop_advice()
         if advice is not None:
             self.log(f"note: {advice}")
 
@@ -278,13 +283,13 @@ class Trainer:
             prefixes.append(f"iter_{at.total_iters}")
         self.save(prefixes)
 
-    def save(self, prefixes: list[str]) -> None:
-        """Save the state of the run in the background, and its networks under ``prefixes``."""
+    def save(self, weight_prefixes: Sequence[str] = ()) -> None:
+        """Save the state of the run in the background, and its networks under each prefix."""
         with self.timer.pause():
             others = self.world.gather(self._rank_state())[1:]
             if self.world.is_main:
-                self.checkpoints.save({**self._state(), "others": others}, prefixes)
-        problem = self.checkpoints.problem()
+                self.checkpoints.save({**self._state(), "others": others}, list(weight_prefixes))
+        problem = self.checkpoints.pop_problem()
         if problem:
             self.log(f"warning: {problem}")
 

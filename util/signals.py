@@ -4,14 +4,14 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGUSR1": 143}
-FIRST = b"\nstopping after this step; send the signal again to stop at once\n"
+SIGNALS: list[str | None] = [None, *EXIT_CODES]
+FIRST = b"\nstopping after this step; press Ctrl-C or send the signal again to stop immediately\n"
 FIRST_PATIENT = b"\nstopping after this step\n"
-SECOND = b"\nstopped at once; the last saved state is intact\n"
+SECOND = b"\nstopped immediately; the last saved state is intact\n"
 
 
 class StopRequest:
@@ -29,12 +29,14 @@ class StopRequest:
         self.received: str | None = None  # name of the signal
         self.previous_handlers: dict[int, Any] = {}
 
-    def agree(self, all_reduce_max: Callable[[list[int]], list[int]], *flags: bool) -> list[bool]:
-        """Receive what any process has received; return which ``flags`` are set in any process."""
-        names = [None, *EXIT_CODES]
-        number, *any_flags = all_reduce_max([names.index(self.received), *map(int, flags)])
-        self.received = names[number]
-        return list(map(bool, any_flags))
+    @property
+    def code(self) -> int:
+        """Number of the received signal, 0 without one: what processes exchange."""
+        return SIGNALS.index(self.received)
+
+    @code.setter
+    def code(self, number: int) -> None:
+        self.received = SIGNALS[number]
 
     @property
     def exit_code(self) -> int:

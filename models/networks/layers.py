@@ -159,7 +159,7 @@ def extend_by_reflection(x: Tensor, right: int, bottom: int) -> Tensor:
 
 
 def forward_batched(net: nn.Module, *batches: Tensor) -> tuple[Tensor, ...]:
-    """``net`` on each batch, in one call if the results do not change by that.
+    """``net`` on each batch, in one call if this does not change the results.
 
     Batch norm in training mode mixes the images of a call, so these calls stay separate; so do
     those of batches of different shapes.

@@ -256,7 +256,7 @@ def test_waiting_for_data_is_reported_once():
         for _ in watch.time_data(slow()):
             watch.add(1)
         rates = watch.read()
-        advice.append(watch.advice())
+        advice.append(watch.pop_advice())
     assert rates.data == pytest.approx(rates.time, rel=0.2)
     assert rates.data >= 0.02
     assert [bool(text) for text in advice] == [False, True, False]
@@ -272,7 +272,7 @@ def test_waiting_for_the_display_is_reported_once():
         time.sleep(0.01)
         watch.add(1)
         assert watch.read().time < 0.02  # the pause does not count as step time
-        advice.append(watch.advice())
+        advice.append(watch.pop_advice())
     assert [bool(text) for text in advice] == [False, True, False]
     assert "--display_freq" in advice[1]
 

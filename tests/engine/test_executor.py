@@ -212,7 +212,7 @@ def test_steps_are_captured_as_long_as_images_have_one_size(monkeypatch):
     on_stream = []
     monkeypatch.setattr(CapturedStep, "_warm_up", lambda self: on_stream.append(self.model.step()))
     _, executor = make_executor(**SIZE, pool_size=3)
-    executor._capture(forced=True)
+    executor._enable_cuda_graph(allow_distributed=True)
     assert "one size" in executor.description[-1]
     for size in (32, 32, 36, 32):
         data = batch(0, size=size)

@@ -61,7 +61,7 @@ def test_a_nan_loss_stops_the_run_and_names_step_and_remedies(dataset, tmp_path,
     folder = tmp_path / "checkpoints" / "run"
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    for part in ("G_A is nan", "step 5", str(folder / LATEST), "--skip_nonfinite", "--lr"):
+    for part in ("G_A is nan", "total_iters 5", str(folder / LATEST), "--skip_nonfinite", "--lr"):
         assert part in done.stderr
     check_finite(load_state(folder))
     done = ok(resume(tmp_path))  # with the image after the bad one
@@ -78,7 +78,7 @@ def test_skip_nonfinite_allows_some(dataset, tmp_path, make_losses_nan):
 
 
 def test_an_infinite_gradient_with_finite_losses_is_named(dataset, tmp_path, monkeypatch):
-    real = CycleGANModel.loss_G_A
+    real = CycleGANModel.generator_loss_A
 
     class InfiniteGradient(torch.autograd.Function):
         @staticmethod
@@ -89,7 +89,9 @@ def test_an_infinite_gradient_with_finite_losses_is_named(dataset, tmp_path, mon
         def backward(ctx, grad):
             return grad * math.inf
 
-    monkeypatch.setattr(CycleGANModel, "loss_G_A", lambda self: InfiniteGradient.apply(real(self)))
+    monkeypatch.setattr(
+        CycleGANModel, "generator_loss_A", lambda self: InfiniteGradient.apply(real(self))
+    )
     with pytest.raises(UserError, match="a gradient of G is not finite at epoch 1, iters 1"):
         start(tmp_path, "run", "--dataroot", dataset, *RUN)
 

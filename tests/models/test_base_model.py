@@ -20,7 +20,7 @@ class PerceptualModel(TemplateModel):
     def loss_G(self):
         self.forward()
         difference = self.features(self.fake_B) - self.features(self.real_B)
-        return self.total(loss_G=difference.abs().mean(), loss_extra=self.fake_B.mean() * 0)
+        return self.sum_losses(loss_G=difference.abs().mean(), loss_extra=self.fake_B.mean() * 0)
 
 
 def perceptual_model(monkeypatch) -> PerceptualModel:

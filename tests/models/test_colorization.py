@@ -21,9 +21,11 @@ from models import create_model
 from options import TestOptions, TrainOptions
 from reporting.diagnostics import find_warnings
 from reporting.history import History
+from reporting.logger import RunContext
 from reporting.visdom.logger import VisdomLogger
 from translator import Translator
 from util.errors import UserError
+from util.progress import Length
 
 SMALL = [*TINY[2:], "--netG", "unet_128", "--model", "colorization", "--display_id", "0"]
 ONE_EPOCH = [*SMALL, "--n_epochs", "1", "--n_epochs_decay", "0"]
@@ -225,11 +227,12 @@ def test_visdom_gets_one_grid(tmp_path, monkeypatch):
         def images(self, grid, **how):
             sent.append((grid.shape, how["opts"]["title"]))
 
-    monkeypatch.setattr(VisdomLogger, "_put", lambda self, send: send(Client()))
+    monkeypatch.setattr(VisdomLogger, "_enqueue", lambda self, send: send(Client()))
+    opt = TrainOptions().parse(["--dataroot", "x", "--gpu_ids", "-1"])
     history = History(tmp_path / "losses.jsonl")
-    view = VisdomLogger("http://localhost", 1, "main", 1, 4, history=history, folder=tmp_path)
-    view.images(shapes())
-    view.queue.put(None)
+    logger = VisdomLogger(RunContext(opt, {}, tmp_path, history, Length(1, 1)))
+    logger.images([shapes()])
+    logger.queue.put(None)
     assert sent == [((3, 3, 128, 128), " · ".join(LABELS))]
 
 

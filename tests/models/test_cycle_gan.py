@@ -76,13 +76,13 @@ def test_each_update_moves_its_own_networks_only():
     model.set_input(batch(0))
     model.plan_pools()
     start = weights_of(model)
-    model.update("G", model.loss_G_A, model.loss_G_B)
+    model.update("G", model.generator_loss_A, model.generator_loss_B)
     assert moved(model, start) == {"G_A", "G_B"}
     for name in ("D_A", "D_B"):
         assert all(weight.grad is None for weight in model.networks[name].parameters())
     middle = weights_of(model)
     grads = {name: gradients(model.networks[name]) for name in ("G_A", "G_B")}
-    model.update("D", model.loss_D_A, model.loss_D_B)
+    model.update("D", model.discriminator_loss_A, model.discriminator_loss_B)
     assert moved(model, middle) == {"D_A", "D_B"}
     for name, before in grads.items():
         for weight, grad in zip(model.networks[name].parameters(), before, strict=True):
@@ -201,7 +201,7 @@ def test_the_generators_descend_on_the_sum_of_their_losses():
     model = new_model()
     model.set_input(batch(0))
     model.plan_pools()
-    total = model.loss_G_A().item() + model.loss_G_B().item()
+    total = model.generator_loss_A().item() + model.generator_loss_B().item()
     parts = {name: loss.item() for name, loss in model.losses.items()}
     assert total == pytest.approx(sum(parts.values()), rel=1e-12)
 
