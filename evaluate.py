@@ -37,8 +37,8 @@ from metrics.report import (
 )
 from models import create_model
 from options import EvaluateOptions
-from options.base_options import describe
-from options.evaluate_options import RESULTS_JSON
+from options.base_options import format_options
+from options.evaluate_options import RESULTS_JSON, has_pairs
 from util.errors import UserError, report_user_errors
 from util.files import write_text
 
@@ -50,7 +50,7 @@ def evaluate(opt: Namespace) -> None:
     configure_process()
     for note in opt.notes:
         print(note)
-    print(describe(opt))
+    print(format_options(opt))
     features = choose_features(opt)
 
     with explain_out_of_memory(opt):
@@ -67,7 +67,7 @@ def choose_features(opt: Namespace) -> FeatureExtractor | None:
     """Load the network that computes features; None if no metric needs one."""
     if opt.metrics != AUTO and all(METRICS[name].is_paired for name in opt.metrics.split(",")):
         return None
-    device = select_device(opt.gpu_ids, "gpu_ids" in opt.typed, get_world())
+    device = select_device(opt.gpu_ids, "gpu_ids" in opt.explicit, get_world())
     weights = Path(opt.features_weights) if opt.features_weights else None
     features = create_extractor(opt.features, weights, device)
     if opt.features == AUTO:
@@ -113,26 +113,30 @@ def translate(opt: Namespace) -> list[Comparison]:
             bar.update(world.size * len(batch["A"]))
     refuse_broken(dataset.broken)
 
-    visuals_of_ranks = world.gather(own)
+    ranks = world.gather(own)
+    if not world.is_main:
+        return []
     return [
         Comparison(
             fake,
-            image_set(visuals_of_ranks, fake, None),
-            image_set(visuals_of_ranks, fake.replace("fake", "real", 1), cache_dir(opt)),
-            image_set(visuals_of_ranks, source, cache_dir(opt)),
+            combine(opt, ranks, fake),
+            combine(opt, ranks, fake.replace("fake", "real", 1), cache_dir(opt)),
+            combine(opt, ranks, source, cache_dir(opt)),
         )
         for fake, source in model.translations().items()
-        if visuals_of_ranks
     ]
 
 
-def image_set(ranks: list[dict], visual: str, cache_dir: Path | None) -> ImageSet:
+def combine(
+    opt: Namespace, ranks: list[dict], visual: str, cache_dir: Path | None = None
+) -> ImageSet:
     """Combine the images of all ranks, in the order of their paths."""
     images = {path: image for rank in ranks for path, image in rank.get(visual, {}).items()}
     if not images:
         raise UserError(f"there are no images {visual} to compare with; use --real and --fake")
     paths = sorted(images)
-    return ImageSet([images[path] for path in paths], names_of(list(map(Path, paths))), cache_dir)
+    names = names_of([Path(path) for path in paths]) if has_pairs(opt) else None
+    return ImageSet([images[path] for path in paths], names, cache_dir)
 
 
 def refuse_broken(broken: dict[str, str]) -> None:

@@ -28,13 +28,13 @@ class Comparison:
     source: ImageSet | None = None
 
     def choose_metrics(self, metrics: str) -> list[str]:
-        """Return the names in ``metrics``; for "auto" the paired ones only if all have a partner.
+        """Return the names in ``metrics``; for "auto" the paired ones only if all names agree.
 
         ``metrics`` are names separated by commas, or "auto".
         """
         if metrics != AUTO:
             return metrics.split(",")
-        paired = DEFAULT_PAIRED_METRICS if self.fake.has_counterparts(self.real) else ()
+        paired = DEFAULT_PAIRED_METRICS if self.fake.has_same_names(self.real) else ()
         return [*DEFAULT_METRICS, *paired]
 
     def num_images(self) -> int:

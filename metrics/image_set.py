@@ -72,11 +72,11 @@ class ImageSet:
             write_atomically(file, lambda path: _save_array(path, features))
         return features
 
-    def has_counterparts(self, other: "ImageSet") -> bool:
-        """Return whether ``other`` has an image of the same name for every image."""
+    def has_same_names(self, other: "ImageSet") -> bool:
+        """Return whether both sets have names, and the same ones."""
         if self.names is None or other.names is None:
             return False
-        return set(self.names) <= set(other.names)
+        return set(self.names) == set(other.names)
 
     def counterparts(self, other: "ImageSet") -> list[tuple[Tensor, Tensor]]:
         """Pair each image with that of the same name in ``other``; without names, by position.

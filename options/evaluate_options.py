@@ -7,6 +7,7 @@ from pathlib import Path
 
 from checkpoint.run_options import load_options
 from checkpoint.weights import find_weights, weights_prefix
+from data.transforms import get_preprocess
 from metrics import FEATURES, METRICS
 from metrics.evaluate import check_metrics
 from metrics.features import AUTO
@@ -62,7 +63,6 @@ WITHOUT_EFFECT = {
     "aspect_ratio",
     "contact_sheet",
     "display_winsize",
-    "keep_size",
     "model_suffix",
     "report_memory",
     "strict_data",
@@ -97,15 +97,16 @@ class EvaluateOptions(TestOptions):
             raise UserError(f"--output {opt.output} is a folder; name a file in it")
         if not opt.fake:
             _check_generators(opt)
+            _check_pairs(opt)
         return opt
 
-    def inherited_options(self, folder: Path, typed: dict) -> dict:
-        """Return what describes the networks and, unless a model was typed, the method."""
-        if "fake" in typed:
+    def inherited_options(self, folder: Path, explicit: dict) -> dict:
+        """Return what describes the networks and, unless a model was given, the method."""
+        if "fake" in explicit:
             return {}
         found = load_options(folder)
         names = [*INHERITED_OPTIONS, "direction"]
-        if typed.get("model", found.get("model")) == found.get("model"):
+        if explicit.get("model", found.get("model")) == found.get("model"):
             names += ["model", "dataset_mode"]
         return {name: found[name] for name in names if name in found}
 
@@ -115,6 +116,24 @@ class EvaluateOptions(TestOptions):
         if opt.real or opt.fake or opt.source:
             _check_folders(opt, given)
             opt.dataroot = os.devnull
+
+
+def has_pairs(opt: Namespace) -> bool:
+    """Return whether images A and B of one name show the same: not after separate random crops."""
+    crops = get_preprocess(opt.preprocess, opt.keep_size).crops
+    is_whole = opt.preprocess == "resize_and_crop" and opt.load_size == opt.crop_size
+    return opt.dataset_mode != "unaligned" or not crops or is_whole
+
+
+def _check_pairs(opt: Namespace) -> None:
+    """Raise `UserError` for paired metrics of images that are cropped at random."""
+    paired = [name for name in opt.metrics.split(",") if name != AUTO and METRICS[name].is_paired]
+    if paired and not has_pairs(opt):
+        raise UserError(
+            f"--metrics {','.join(paired)}: --preprocess {opt.preprocess} with --load_size "
+            f"{opt.load_size} and --crop_size {opt.crop_size} crops A and B at random, apart from "
+            "each other; add --keep_size, or choose a --preprocess without crop"
+        )
 
 
 def _check_folders(opt: Namespace, given: dict) -> None:
