@@ -70,8 +70,11 @@ def choose_features(opt: Namespace) -> FeatureExtractor | None:
     device = select_device(opt.gpu_ids, "gpu_ids" in opt.explicit, get_world())
     weights = Path(opt.features_weights) if opt.features_weights else None
     features = create_extractor(opt.features, weights, device)
-    if opt.features == AUTO:
-        print(f"features: {features.name} ({features.help}); choose others with --features")
+    if opt.features == AUTO and features.name != "inception":
+        print(
+            f"note: kid and fid use the features of {features.name}: not comparable with published "
+            "values; --features inception fetches the standard weights (91 MB)"
+        )
     return features
 
 

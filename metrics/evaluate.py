@@ -112,7 +112,8 @@ def evaluate_sets(
     Images are uint8 or floats in [-1, 1], (C, H, W) or batches of them; paired metrics take them
     in equal order, or by name. The result has a value for every metric, in their order, and
     ``kid_std``. An `ImageSet` keeps its features, so that the next call is faster. ``features`` is
-    a network or the name of one. ``on_images`` is told how many images have been measured.
+    a network or the name of one. ``on_images`` receives the
+    number of images whose features have been computed, batch by batch.
 
     Writes nothing, except weights fetched for a named network. Raises `UserError` for unknown
     metrics, missing packages, too few images, and images without counterpart.

@@ -73,7 +73,7 @@ class FeatureExtractor:
     def __call__(
         self, images: Sequence[Tensor], on_images: Callable[[int], object] = lambda count: None
     ) -> Tensor:
-        """Compute the features of all images; ``on_images`` is told how many are done."""
+        """Compute the features of all images; ``on_images`` receives the size of each batch."""
         features = []
         with torch.inference_mode():
             for batch in _batches(images):

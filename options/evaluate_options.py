@@ -9,6 +9,7 @@ from checkpoint.run_options import load_options
 from checkpoint.weights import find_weights, weights_prefix
 from data.transforms import get_preprocess
 from metrics import FEATURES, METRICS
+from metrics.comparison import DEFAULT_METRICS
 from metrics.evaluate import check_metrics
 from metrics.features import AUTO
 from options.base_options import BaseOptions
@@ -49,7 +50,9 @@ EVALUATE: FlagGroups = {
         "kid_subsets": Flag(100, int_range(1), "subsets that kid is averaged over"),
         "kid_subset_size": Flag(1000, int_range(2), "images per subset, at most half of a set"),
         "cache_dir": Flag("", str, "where features of real images are kept [in torch.hub's]"),
-        "output": Flag("", str, "file to write [metrics.json beside the weights]"),
+        "output": Flag(
+            "", str, "file to write [metrics.json beside the weights; for --fake in --results_dir]"
+        ),
     },
     "images of any program": {
         "real": Flag("", str, "folder of real images, or pattern as 'DIR/*_real_B.png'"),
@@ -91,8 +94,7 @@ class EvaluateOptions(TestOptions):
         """Extend `BaseOptions.resolve` by what ``evaluate.py`` needs to start."""
         opt = BaseOptions.resolve(self, args)
         opt.backward = False
-        if opt.metrics != AUTO:
-            check_metrics(opt.metrics.split(","))
+        check_metrics(DEFAULT_METRICS if opt.metrics == AUTO else opt.metrics.split(","))
         if opt.output and Path(opt.output).is_dir():
             raise UserError(f"--output {opt.output} is a folder; name a file in it")
         if not opt.fake:

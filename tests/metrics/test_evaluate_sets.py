@@ -85,6 +85,13 @@ def test_what_cannot_be_measured(real, fake, metrics, words, extractor):
         evaluate_sets(images(real), images(fake), metrics, extractor)
 
 
+def test_missing_packages_are_named(monkeypatch):
+    monkeypatch.setattr("util.packages.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="--metrics fid: torch_fidelity is not installed; pip"):
+        evaluate_sets(images(3), images(3), ["l1", "fid"])
+    assert evaluate_sets(images(3), images(3), ["l1"]) == {"l1": 0}
+
+
 # --- pairs ---------------------------------------------------------------------------------------
 
 
