@@ -24,13 +24,13 @@ from engine.executor import StepExecutor
 from engine.memory import explain_out_of_memory, memory_report
 from models import create_model
 from options import TestOptions
-from options.base_options import describe
+from options.base_options import format_options
 from reporting.html.results_page import ImageSizes, ResultsPage
 from util.errors import report_user_errors
 from util.files import write_text
 from util.packages import require_packages
 
-INFERENCE_BATCH_SIZE = 4  # unless --batch_size is typed
+INFERENCE_BATCH_SIZE = 4  # unless --batch_size is given
 
 
 def test(opt: Namespace) -> None:
@@ -39,7 +39,7 @@ def test(opt: Namespace) -> None:
     dataset = create_dataset(Namespace(**{**vars(opt), "batch_size": inference_batch_size(opt)}))
     for note in opt.notes:
         print(note)
-    print(describe(opt))
+    print(format_options(opt))
     model = create_model(opt).setup(opt)
     executor = StepExecutor(model, opt)
     model.train(not opt.eval)
@@ -66,7 +66,7 @@ def test(opt: Namespace) -> None:
         text = f"{total:.0f} of {dataset.num_found} images written to {page.index}"
         print(text + incomplete_reason(opt, len(dataset) < len(dataset.dataset), len(broken)))
         with tolerate_read_only(model.save_dir):
-            write_text(model.save_dir / "test_opt.txt", describe(opt) + "\n")
+            write_text(model.save_dir / "test_opt.txt", format_options(opt) + "\n")
     if opt.report_memory:
         print(memory_report(model, executor.device))
 
@@ -93,7 +93,7 @@ def tolerate_read_only(folder: Path) -> Iterator[None]:
 def inference_batch_size(opt: Namespace) -> int:
     """Return how many images of one size to translate at once without changing the results."""
     batch_statistics = opt.norm == "batch" and not opt.eval
-    if "batch_size" in opt.typed or opt.tile or batch_statistics:
+    if "batch_size" in opt.explicit or opt.tile or batch_statistics:
         return opt.batch_size
     return INFERENCE_BATCH_SIZE
 

@@ -71,7 +71,7 @@ class CheckpointManager:
     def find_state(self, opt: Namespace, last_epoch: int) -> tuple[dict | None, Progress]:
         """Return the state that ``opt`` asks to resume from, if any, and the progress to start at.
 
-        Weights named by ``--epoch`` or ``--load_iter`` take precedence over a state; a typed
+        Weights named by ``--epoch`` or ``--load_iter`` take precedence over a state; an explicit
         ``--epoch_count`` that differs from the epoch of the state starts that epoch. Raises
         `UserError` for a run that is complete.
         """
@@ -83,7 +83,7 @@ class CheckpointManager:
         if state is not None:
             self.last_good = self._describe(state)
             saved = Progress(**state["progress"])
-            if opt.typed.get("epoch_count", saved.epoch) == saved.epoch:
+            if opt.explicit.get("epoch_count", saved.epoch) == saved.epoch:
                 start = saved
 
         if start.epoch > last_epoch:

@@ -17,10 +17,11 @@ import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
 from util.errors import UserError
-from util.signals import ignore_sigterm
+from util.signals import delay_sigterm, ignore_sigterm
 
 COLLECTIVE_TIMEOUT = timedelta(minutes=30)  # for a process that is alive but does not answer
 SHUTDOWN_DELAY_S = 0.2  # lets threads of gloo release their tensors before the interpreter exits
+SIGTERM_DELAY_S = 5.0  # in which rank 0 can report that another process has died
 MAIN_RANK_HEAD_START_S = 5.0  # in which the main process is expected to report the same error
 CONNECTION_LOST = (  # parts of error messages after another process has ended
     "closed by peer",
@@ -143,17 +144,26 @@ def distributed_session() -> Iterator[None]:
     if not dist.is_torchelastic_launched():
         yield
         return
-    _init_process_group()
-    world = get_world()
-    try:
-        with _mute_stdout(not world.is_main), _report_once(world), _explain_lost_process(world):
-            yield
-            world.all_reduce_max([0])  # a barrier: all processes leave together
-    finally:
-        # Threads of gloo need the interpreter to release the last tensors sent; a thread that
-        # finds it shutting down aborts the process. They get the interpreter during this sleep.
-        time.sleep(SHUTDOWN_DELAY_S)
-        dist.destroy_process_group()
+    is_main = os.environ["RANK"] == "0"
+    with contextlib.ExitStack() as stack:
+        if is_main:
+            stack.enter_context(delay_sigterm(SIGTERM_DELAY_S))
+        stack.enter_context(_explain_lost_process(is_main))
+        _init_process_group()
+        stack.callback(_close_process_group)
+
+        world = get_world()
+        stack.enter_context(_report_once(world))
+        stack.enter_context(_mute_stdout(not is_main))
+        yield
+        world.all_reduce_max([0])  # a barrier: all processes leave together
+
+
+def _close_process_group() -> None:
+    # Threads of gloo need the interpreter to release the last tensors sent; a thread that
+    # finds it shutting down aborts the process. They get the interpreter during this sleep.
+    time.sleep(SHUTDOWN_DELAY_S)
+    dist.destroy_process_group()
 
 
 def _init_process_group() -> None:
@@ -183,14 +193,14 @@ def _report_once(world: World) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _explain_lost_process(world: World) -> Iterator[None]:
+def _explain_lost_process(is_main: bool) -> Iterator[None]:
     """Turn the connection error after another process has ended into a `UserError`."""
     try:
         yield
     except RuntimeError as error:
         if not any(part in str(error).lower() for part in CONNECTION_LOST):
             raise
-        if world.is_main:  # the other ranks have nothing to add
+        if is_main:  # the other ranks have nothing to add
             ignore_sigterm()  # torchrun, which knows it too, is about to end all processes
         raise UserError(
             "another process of this job has ended, see its message; the last saved state is "

@@ -13,26 +13,26 @@ M_TRIM_THRESHOLD = -1
 M_MMAP_MAX = -4
 
 
-def select_device(gpu_ids: list[int], typed: bool, world: World | None = None) -> torch.device:
+def select_device(gpu_ids: list[int], explicit: bool, world: World | None = None) -> torch.device:
     """Return the device for ``--gpu_ids``: the CPU for an empty list or where there is no GPU.
 
-    Each process of a machine takes the entry at its local rank, or, unless the list was ``typed``
-    on the command line, the GPU numbered by its local rank.
+    Each process of a machine takes the entry at its local rank, or, unless the list is ``explicit``
+    (given on the command line), the GPU numbered by its local rank.
 
-    Raises `UserError` if a ``typed`` GPU does not exist, or if there are more processes than GPUs.
+    Raises `UserError` if an explicit GPU does not exist, or if there are more processes than GPUs.
     """
     if not gpu_ids:
         return torch.device("cpu")
 
     world = world or World()
     num_gpus = torch.cuda.device_count()
-    if not typed and world.local_size > len(gpu_ids):
+    if not explicit and world.local_size > len(gpu_ids):
         gpu_ids = list(range(num_gpus))
     if world.local_rank < len(gpu_ids) and gpu_ids[world.local_rank] < num_gpus:
         return torch.device("cuda", gpu_ids[world.local_rank])
 
     found = f"GPUs 0 to {num_gpus - 1}" if num_gpus else "no GPU"
-    if typed:
+    if explicit:
         names = ",".join(map(str, gpu_ids))
         processes = f" and {world.local_size} processes" if world.local_size > 1 else ""
         raise UserError(

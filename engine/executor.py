@@ -43,7 +43,7 @@ class StepExecutor:
     def __init__(self, model: BaseModel, opt: Namespace):
         self.model = model
         self.world = get_world()
-        self.device = select_device(opt.gpu_ids, "gpu_ids" in opt.typed, self.world)
+        self.device = select_device(opt.gpu_ids, "gpu_ids" in opt.explicit, self.world)
         self.is_cuda = self.device.type == "cuda"
         self.description = ["channels-last"]
 

@@ -63,7 +63,7 @@ def generator_file(model: TestModel, prefix: str | int) -> Path:
 def get_direction(weights: Path, opt: Namespace) -> str:
     """Return the direction in which the generator in the file ``weights`` translates.
 
-    Raises `UserError` if the other one was typed.
+    Raises `UserError` if the other one was requested.
     """
     name = weights.stem.removesuffix(EMA_SUFFIX)
     is_one_of_two = name.endswith(("_net_G_A", "_net_G_B"))
@@ -73,7 +73,7 @@ def get_direction(weights: Path, opt: Namespace) -> str:
     is_forward = (trained == "AtoB") != name.endswith("_net_G_B")
     direction = "AtoB" if is_forward else "BtoA"
 
-    if opt.typed.get("direction", direction) != direction:
+    if opt.explicit.get("direction", direction) != direction:
         raise UserError(
             f"--direction {opt.direction}: {weights} translates {direction}; leave it out, or name "
             "a run that was trained in both directions"

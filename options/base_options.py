@@ -12,7 +12,7 @@ from distributed.context import get_world
 from models import MODELS
 from models.base_model import BaseModel
 from models.networks import DISCRIMINATORS, GENERATORS, INIT_TYPES, NORMS
-from options.parser import FlagGroups, format_value, is_valid, parse_typed
+from options.parser import FlagGroups, format_value, is_valid, parse_explicit
 from options.rules import check, check_name
 from util.errors import UserError, printable, report_user_errors
 from util.flags import (
@@ -136,7 +136,7 @@ class BaseOptions:
 
     def resolve(self, args: Sequence[str] | None) -> Namespace:
         """Do the work of `parse`; raise `UserError` for invalid input."""
-        typed = parse_typed(
+        explicit = parse_explicit(
             self.help_groups(),
             args,
             usage=self.usage,
@@ -145,23 +145,23 @@ class BaseOptions:
             hidden=self.hidden,
         )
 
-        # The folder of the run follows from what was typed; it may contain options to inherit.
-        first_pass = self._combine(typed, {})
+        # The folder of the run follows from the command line; it may contain options to inherit.
+        first_pass = self._combine(explicit, {})
         name = _full_name(first_pass)
         folder = Path(first_pass.checkpoints_dir) / name
-        typed = self.adapt_to_restart(folder, typed)
-        inherited = self.inherited_options(folder, typed)
+        explicit = self.adapt_to_restart(folder, explicit)
+        inherited = self.inherited_options(folder, explicit)
         self._check_inherited(
-            folder, {key: value for key, value in inherited.items() if key not in typed}
+            folder, {key: value for key, value in inherited.items() if key not in explicit}
         )
 
-        opt = self._combine(typed, inherited)
+        opt = self._combine(explicit, inherited)
         opt.name = name
         opt.notes = [
-            f"note: --{flag} {format_value(typed[flag])} as typed; "
+            f"note: --{flag} {format_value(explicit[flag])} from the command line; "
             f"{name} was trained with {format_value(value)}"
             for flag, value in inherited.items()
-            if flag in typed and typed[flag] != value
+            if flag in explicit and explicit[flag] != value
         ]
         check(opt)
         return opt
@@ -185,23 +185,23 @@ class BaseOptions:
                 groups.setdefault(f"--model {users}", {})[name] = flag
         return groups
 
-    def adapt_to_restart(self, folder: Path, typed: dict) -> dict:
-        """Return ``typed`` as changed for a restarted job that owns the run in ``folder``."""
-        return typed
+    def adapt_to_restart(self, folder: Path, explicit: dict) -> dict:
+        """Return ``explicit`` as changed for a restarted job that owns the run in ``folder``."""
+        return explicit
 
-    def inherited_options(self, folder: Path, typed: dict) -> dict:
-        """Return options of the run in ``folder`` that hold unless ``typed`` contains others."""
+    def inherited_options(self, folder: Path, explicit: dict) -> dict:
+        """Return options of the run in ``folder`` that hold unless ``explicit`` contains others."""
         return {}
 
     def fill_defaults(self, opt: Namespace, given: dict) -> None:
         """Set defaults in ``opt`` that depend on other values; ``given`` values stay."""
 
-    def _combine(self, typed: dict, inherited: dict) -> Namespace:
-        """Return all options: defaults of command and model, inherited values, typed values."""
+    def _combine(self, explicit: dict, inherited: dict) -> Namespace:
+        """Return all options: defaults of command and model, inherited values, explicit values."""
         flags = self.flags()
-        given = {**inherited, **typed}
+        given = {**inherited, **explicit}
         model = MODELS[given.get("model", self.defaults.get("model", flags["model"].default))]
-        _check_model_flags(typed, model)
+        _check_model_flags(explicit, model)
 
         flags |= model.flags
         defaults = {name: flag.default for name, flag in flags.items()}
@@ -211,7 +211,7 @@ class BaseOptions:
 
         opt = Namespace(**{**defaults, **given}, isTrain=self.is_train)
         self.fill_defaults(opt, given)
-        opt.typed = typed
+        opt.explicit = explicit
         opt.defaults = defaults
         return opt
 
@@ -226,11 +226,11 @@ class BaseOptions:
                     )
 
 
-def _check_model_flags(typed: dict, model: type[BaseModel]) -> None:
-    """Raise `UserError` if a flag of another model was typed."""
+def _check_model_flags(explicit: dict, model: type[BaseModel]) -> None:
+    """Raise `UserError` if a flag of another model was given."""
     for name, other in MODELS.items():
         for flag in other.flags:
-            if flag in typed and flag not in model.flags:
+            if flag in explicit and flag not in model.flags:
                 raise UserError(f"--{flag} is an option of --model {name}; leave it out")
 
 
@@ -248,17 +248,17 @@ def _full_name(opt: Namespace) -> str:
     return Path(name).as_posix()
 
 
-def describe(opt: Namespace) -> str:
+def format_options(opt: Namespace) -> str:
     """Format the options as the block printed by every command; changed defaults are marked."""
     lines = ["----------------- Options ---------------"]
-    for name, value in sorted(public(opt).items()):
+    for name, value in sorted(user_options(opt).items()):
         default = opt.defaults.get(name, value)
         mark = f"\t[default: {default}]" if value != default else ""
         lines.append(f"{name:>25}: {printable(str(value)):<30}{mark}".rstrip(" "))
     return "\n".join([*lines, "----------------- End -------------------"])
 
 
-def public(opt: Namespace) -> dict[str, object]:
-    """Return the options proper, without what the parser notes about them."""
-    internal = ("typed", "defaults", "notes", "backward")
+def user_options(opt: Namespace) -> dict[str, object]:
+    """Return the options that a user can set, without the parser's own entries."""
+    internal = ("explicit", "defaults", "notes", "backward")
     return {name: value for name, value in vars(opt).items() if name not in internal}

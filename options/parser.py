@@ -1,4 +1,4 @@
-"""Conversion of tables of flags to an argument parser, and of typed texts to values."""
+"""Conversion of tables of flags to an argument parser, and of command-line arguments to values."""
 
 import argparse
 import math
@@ -16,7 +16,7 @@ HELP_INDENT = 28  # columns before the description of a flag
 METAVARS = {"dataroot": "DIR", "init_from": "DIR", "output": "FILE", "display_server": "URL"}
 
 
-def parse_typed(
+def parse_explicit(
     groups: FlagGroups,
     args: Sequence[str] | None,
     *,
@@ -44,15 +44,15 @@ def parse_typed(
             _add_flag(group, name, flag, hidden=name in hidden)
 
     known, unknown = parser.parse_known_args(args)
-    typed = vars(known)
+    explicit = vars(known)
     if unknown:
         names = [f"--{name}" for flags in groups.values() for name in flags]
-        raise UserError(_explain_unknown(unknown, names, "dataroot" in typed))
-    return typed
+        raise UserError(_explain_unknown(unknown, names, "dataroot" in explicit))
+    return explicit
 
 
 def is_valid(flag: Flag, value: object) -> bool:
-    """Return whether ``value``, read from a file, is one that could have been typed."""
+    """Return whether ``value``, read from a file, is one that the command line accepts."""
     if flag.kind is None:
         return isinstance(value, bool)
     try:
@@ -62,16 +62,16 @@ def is_valid(flag: Flag, value: object) -> bool:
 
 
 def format_value(value: object) -> str:
-    """Format a value as it would be typed."""
+    """Format a value as on the command line."""
     if isinstance(value, list):
         return ",".join(map(str, value)) or "-1"  # the CPU, for --gpu_ids
     return str(value)
 
 
-def typed_words(typed: Mapping[str, object]) -> list[str]:
-    """Return the words of a command line that sets the flags ``typed``."""
+def command_line_words(explicit: Mapping[str, object]) -> list[str]:
+    """Return the words of a command line that sets the flags ``explicit``."""
     words = []
-    for name, value in typed.items():
+    for name, value in explicit.items():
         text = format_value(value)
         if value is True:
             words.append(f"--{name}")

@@ -13,7 +13,7 @@ from models import MODELS
 from models.networks import min_image_size
 from models.networks.resnet import ResnetGenerator
 from models.schedules import LR_POLICIES, EpochPlan
-from options.parser import format_value, typed_words
+from options.parser import command_line_words, format_value
 from reporting import enabled_loggers
 from util.errors import UserError
 from util.packages import require_packages
@@ -24,7 +24,7 @@ def check(opt: Namespace) -> None:
     for find_problem in CHECKS:
         if problem := find_problem(opt):
             raise UserError(problem)
-    select_device(opt.gpu_ids, typed="gpu_ids" in opt.typed)
+    select_device(opt.gpu_ids, explicit="gpu_ids" in opt.explicit)
     if opt.isTrain:
         plan = EpochPlan(opt.n_epochs, opt.n_epochs_decay, opt.lr_decay_iters)
         LR_POLICIES[opt.lr_policy](1, plan)  # plateau raises
@@ -59,7 +59,7 @@ def _too_small(opt: Namespace, side: int, what: str) -> str | None:
 
 
 def check_dataroot(opt: Namespace) -> str | None:
-    return None if opt.dataroot else "--dataroot is missing: type the folder of the dataset"
+    return None if opt.dataroot else "--dataroot is missing: pass the folder of the dataset"
 
 
 def check_phase_and_epoch(opt: Namespace) -> str | None:
@@ -234,7 +234,7 @@ def check_gpu_ids(opt: Namespace) -> str | None:
     return (
         f"--gpu_ids {format_value(opt.gpu_ids)}: each process uses one GPU; type "
         f"torchrun --nproc_per_node={len(opt.gpu_ids)} {script} "
-        f"{shlex.join(typed_words(opt.typed))}"
+        f"{shlex.join(command_line_words(opt.explicit))}"
     )
 
 

@@ -77,7 +77,7 @@ class TestOptions(BaseOptions):
     description = (
         "Translate images with a trained model and write an HTML page of the results.\n"
         "The networks (--netG, --ngf, --norm, …), --crop_size and --preprocess are those of the\n"
-        "training run unless others are typed. Options of train.py that have no effect here are\n"
+        "training run unless others are given. Options of train.py that have no effect here are\n"
         "accepted and not listed."
     )
     examples = (
@@ -100,18 +100,18 @@ class TestOptions(BaseOptions):
             _choose_generator(opt, folder, trained.get("direction"))
 
         pairs = trained.get("dataset_mode") == "aligned" and opt.dataroot != os.devnull
-        if pairs and "model" not in opt.typed:
+        if pairs and "model" not in opt.explicit:
             opt.notes.append(
                 f"note: {opt.name} was trained on pairs A|B, but every file is read as one image "
                 f"A; for a dataset of pairs add --model {trained.get('model')}"
             )
         return opt
 
-    def inherited_options(self, folder: Path, typed: dict) -> dict:
+    def inherited_options(self, folder: Path, explicit: dict) -> dict:
         """Return what describes the networks; only ``--model test`` chooses its direction."""
         found = load_options(folder)
         names = list(INHERITED_OPTIONS)
-        if typed.get("model", "test") != "test":
+        if explicit.get("model", "test") != "test":
             names.append("direction")
         return {name: found[name] for name in names if name in found}
 
@@ -127,7 +127,7 @@ def _choose_generator(opt: Namespace, folder: Path, trained: str | None) -> None
     """Set ``opt.backward``: whether ``--model test`` loads the generator B → A of two.
 
     A single generator translates in the direction in which it was ``trained``. Raises `UserError`
-    if the other one was typed.
+    if the other one was requested.
     """
     single = find_weights(folder, weights_prefix(opt)).get("G")
     if opt.model_suffix:
@@ -135,7 +135,7 @@ def _choose_generator(opt: Namespace, folder: Path, trained: str | None) -> None
     elif single is None:
         opt.backward = opt.direction != (trained or "AtoB")
     elif trained is not None:
-        if opt.typed.get("direction", trained) != trained:
+        if opt.explicit.get("direction", trained) != trained:
             raise UserError(
                 f"--direction {opt.direction}: {single} translates {trained} only; leave it out"
             )

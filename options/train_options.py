@@ -125,17 +125,17 @@ class TrainOptions(BaseOptions):
         model = replace(groups["run"]["model"], kind=_trainable_model, choices=trainable)
         return {**groups, "run": {**groups["run"], "model": model}}
 
-    def adapt_to_restart(self, folder: Path, typed: dict) -> dict:
+    def adapt_to_restart(self, folder: Path, explicit: dict) -> dict:
         """Resume the run if torchrun or Slurm has restarted the job that started it."""
         restarted = get_world().restarts or int(os.environ.get("SLURM_RESTART_COUNT", 0))
         if not restarted or not job_id() or saved_job_id(folder) != job_id():
-            return typed
-        kept = {name: value for name, value in typed.items() if name not in START_OPTIONS}
+            return explicit
+        kept = {name: value for name, value in explicit.items() if name not in START_OPTIONS}
         return {**kept, "continue_train": True}
 
-    def inherited_options(self, folder: Path, typed: dict) -> dict:
+    def inherited_options(self, folder: Path, explicit: dict) -> dict:
         """Return all options of the run that ``--continue_train`` resumes."""
-        if not typed.get("continue_train") or typed.get("init_from"):
+        if not explicit.get("continue_train") or explicit.get("init_from"):
             return {}
         if not folder.is_dir():
             raise UserError(
@@ -144,9 +144,9 @@ class TrainOptions(BaseOptions):
 
         found = remembered_options(folder) or load_options(folder)
         for name in FIXED_OPTIONS:
-            if name in typed and name in found and typed[name] != found[name]:
+            if name in explicit and name in found and explicit[name] != found[name]:
                 raise UserError(
-                    f"--{name} {typed[name]}: {folder} was trained with {found[name]}, which "
+                    f"--{name} {explicit[name]}: {folder} was trained with {found[name]}, which "
                     "cannot change when a run is resumed; leave it out, or start a new run with "
                     f"--init_from {folder}"
                 )

@@ -19,7 +19,7 @@ from engine.executor import StepExecutor
 from engine.seeding import get_rng_state, seed_everything, set_rng_state
 from models import create_model
 from models.schedules import LR_POLICIES, EpochPlan
-from options.base_options import describe, public
+from options.base_options import format_options, user_options
 from options.rules import check_image_sizes
 from reporting.history import Record
 from reporting.visualizer import NullVisualizer, Visualizer
@@ -71,7 +71,7 @@ class Trainer:
         self.dataset = create_dataset(opt)
         check_image_sizes(opt, self.dataset.side_lengths())
         self.samples = list(create_samples(opt, NUM_SAMPLES)) if self.world.is_main else []
-        print(describe(opt))
+        print(format_options(opt))
         print(f"The number of training images = {len(self.dataset)}")
         if self.dataset.cached_bytes:
             print(f"keeping scaled images in memory: {self.dataset.cached_bytes / 1e6:.0f} MB")
@@ -94,7 +94,7 @@ class Trainer:
             self.checkpoints.finish()  # reports a full disk now, before hours of training
 
     def _print_start(self, state: dict | None) -> None:
-        """Print where the run resumes, and which typed options differ from before."""
+        """Print where the run resumes, and which explicit options differ from before."""
         at = self.progress
         if self.opt.continue_train:
             where = f"epoch {at.epoch}, iteration {at.iters}"
@@ -123,10 +123,10 @@ class Trainer:
         if log_sizes is None and (old := self.checkpoints.replaces_another_run()):
             command = resume_command(opt)
             print(REPLACED_RUN_NOTE.format(folder=self.folder, old=old, command=command))
-        save_options(self.folder, public(opt), describe(opt))
+        save_options(self.folder, user_options(opt), format_options(opt))
         return Visualizer(
             opt,
-            public(opt),
+            user_options(opt),
             length=Length(self.plan.last, len(self.dataset)),
             done=progress.total_iters,
             epoch=progress.epoch,
@@ -307,7 +307,7 @@ class Trainer:
     def _state(self) -> dict:
         """Everything the rest of the run depends on."""
         return {
-            "options": public(self.opt),
+            "options": user_options(self.opt),
             "progress": asdict(self.progress),
             "model": self.model.state_dict(),
             "random": get_rng_state(),

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -68,6 +69,25 @@ class StopRequest:
         self.received = name
         if not self.quiet:
             os.write(2, FIRST_PATIENT if self.patient else FIRST)
+
+
+@contextlib.contextmanager
+def delay_sigterm(seconds: float) -> Iterator[None]:
+    """Let SIGTERM end the process only after ``seconds``, in which it can report an error.
+
+    When one process dies, torchrun sends SIGTERM to the others before they notice.
+    """
+
+    def end_later(number: int, frame: FrameType | None) -> None:
+        timer = threading.Timer(seconds, os._exit, [EXIT_CODES["SIGTERM"]])
+        timer.daemon = True
+        timer.start()
+
+    previous = signal.signal(signal.SIGTERM, end_later)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def ignore_sigterm() -> None:

@@ -215,7 +215,7 @@ def environment(opt: Namespace) -> str:
 
     With one environment for all, two runs would draw into the same windows.
     """
-    if "display_env" in opt.typed or opt.display_env != opt.defaults["display_env"]:
+    if "display_env" in opt.explicit or opt.display_env != opt.defaults["display_env"]:
         return opt.display_env
     return printable(opt.name)
 

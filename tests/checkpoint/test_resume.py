@@ -88,7 +88,7 @@ def test_one_flag_resumes_and_the_first_line_says_where(stopped, tmp_path):
 
 def test_typed_options_take_precedence_and_are_printed(stopped, tmp_path):
     done = ok(resume(tmp_path, "--lr", "0.0001", "--n_epochs_decay", "2"))
-    assert "note: --lr 0.0001 as typed; run was trained with 0.0002" in done.stdout
+    assert "note: --lr 0.0001 from the command line; run was trained with 0.0002" in done.stdout
     assert done.stdout.splitlines()[0].endswith("learning rate 0.0001000")
     assert "End of epoch 3 / 3" in done.stdout
 

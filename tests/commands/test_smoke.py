@@ -14,7 +14,7 @@ from helpers.dataset_scripts import load_script
 from data.transforms import PREPROCESS
 from models import create_model
 from options import TestOptions, TrainOptions
-from options.base_options import public
+from options.base_options import user_options
 
 #: As other people's scripts type them: not to be changed.
 COMMANDS = r"""
@@ -84,7 +84,7 @@ def test_the_transcript_shows_the_options_there_are(tmp_path, monkeypatch):
         script, typed = split(command)
         opt = (TrainOptions if script == "train.py" else TestOptions)().parse(typed)
         names = re.findall(r"^ *(\w+):", block, re.MULTILINE)
-        assert names == sorted(public(opt)), f"{command}: run scripts/smoke.sh again"
+        assert names == sorted(user_options(opt)), f"{command}: run scripts/smoke.sh again"
 
 
 def test_the_ways_to_bring_images_to_size_are_explained(capsys):

@@ -11,8 +11,8 @@ from helpers.refusals import failures
 
 from models import MODELS
 from options import ExportOptions, TestOptions, TrainOptions
-from options.base_options import describe
-from options.parser import format_value, typed_words
+from options.base_options import format_options
+from options.parser import command_line_words, format_value
 
 SCRIPTS = {"train.py": TrainOptions, "test.py": TestOptions}
 INF = math.inf
@@ -340,9 +340,9 @@ def test_a_name_may_start_with_a_dash():
 
 
 def test_typed_words_give_the_same_options():
-    typed = {"name": "-dash", "gpu_ids": [], "no_flip": True, "lr": 0.5, "dataroot": "a b"}
-    words = typed_words(typed)
-    assert TrainOptions().parse(words).typed == typed
+    explicit = {"name": "-dash", "gpu_ids": [], "no_flip": True, "lr": 0.5, "dataroot": "a b"}
+    words = command_line_words(explicit)
+    assert TrainOptions().parse(words).explicit == explicit
 
 
 def test_several_gpus_without_torchrun_print_the_command_to_type(capsys):
@@ -359,7 +359,7 @@ def test_values_are_printed_as_typed(value, text):
 
 def test_the_block_of_options_has_its_usual_shape():
     opt = TrainOptions().parse(["--dataroot", "./datasets/selfie2anime", "--lr", "0.5"])
-    first, *lines, last = describe(opt).splitlines()
+    first, *lines, last = format_options(opt).splitlines()
     assert first == "----------------- Options ---------------"
     assert last == "----------------- End -------------------"
     shape = re.compile(r" *(\w+):(?: (.*?))? *(?:\t\[default: (.*)\])?")
@@ -405,7 +405,7 @@ def test_a_differing_option_is_reported_in_one_line(unusual, dataset):
 
     other = call_in(unusual, "test.py", *words, "batch", "--crop_size", "32")
     notes = [line for line in other.stdout.splitlines() if line.startswith("note")]
-    assert notes == ["note: --crop_size 32 as typed; own was trained with 24"]
+    assert notes == ["note: --crop_size 32 from the command line; own was trained with 24"]
     assert other.returncode == 0
 
 
@@ -426,6 +426,6 @@ def test_a_job_requeued_by_slurm_resumes_its_run(
     monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
     monkeypatch.setattr("options.train_options.job_id", lambda: own_job)
     monkeypatch.setattr("options.train_options.saved_job_id", lambda folder: "7" if own_job else "")
-    typed = {"init_from": "x", "epoch": "3", "n_epochs": 3}
-    expected = {"n_epochs": 3, "continue_train": True} if is_resumed else typed
-    assert TrainOptions().adapt_to_restart(tmp_path, typed) == expected
+    explicit = {"init_from": "x", "epoch": "3", "n_epochs": 3}
+    expected = {"n_epochs": 3, "continue_train": True} if is_resumed else explicit
+    assert TrainOptions().adapt_to_restart(tmp_path, explicit) == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 
 import pytest
@@ -302,6 +303,18 @@ def test_an_infinite_loss_is_left_out_and_negative_ones_are_shown(training_page,
     )
     assert text == ["D_A", "-1.000", "1.00", "-1.00", "epoch 0.1", "0.4"]
     assert points == "0.0,0.0 300.0,130.0"
+
+
+@needs_browser
+@pytest.mark.parametrize("name", [os.fsdecode(b"a\xff"), "a\u2028</script>'\""])
+def test_any_name_of_a_run_gives_a_valid_script(name, make_run, tmp_path):
+    run = make_run()
+    run.opt.name = name
+    page = TrainingPage(run)
+    page.images([{"fake_B": torch.zeros(1, 3, 8, 8)}])
+    page.close()
+    dom = browse(page.folder / "index.html", tmp_path)
+    assert "epoch 1 of 9, ended" in dom
 
 
 @needs_browser
