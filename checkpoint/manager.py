@@ -41,7 +41,7 @@ class CheckpointManager:
         self.keep_last = keep_last  # epochs whose numbered weights are kept
         self.interval_s = 60 * minutes
         self.background = BackgroundWorker()
-        self.keep = PREVIOUS  # the name that the present state gets at the next save
+        self.backup_name = PREVIOUS  # the next save renames the present state to this
         self.saved_at = time.monotonic()
         self.last_good = "none was saved yet"
 
@@ -93,20 +93,25 @@ class CheckpointManager:
             )
         return state, start
 
-    def replaces_another_run(self) -> str | None:
-        """Keep the state of an earlier run in this folder; return its new name, None without one.
+    def set_aside_earlier_run(self) -> str | None:
+        """Keep the longest earlier run in this folder as ``replaced_state.pth``, delete a shorter.
 
-        The first save renames it.
+        Return the name of the kept file, or None if there is no earlier run. The present state is
+        renamed by the first save.
         """
+        seen = {name: images_seen(self.folder / name) for name in (REPLACED, LATEST, PREVIOUS)}
+        if seen[LATEST] < 0 <= seen[PREVIOUS]:  # the latest state is missing or damaged
+            (self.folder / PREVIOUS).replace(self.folder / LATEST)
+            seen[LATEST] = seen[PREVIOUS]
         if not (self.folder / LATEST).is_file():
             return None
-        # Of several earlier runs the longest is kept: a second mistake must not lose the first run.
-        kept, latest = (images_seen(self.folder / name) for name in (REPLACED, LATEST))
-        if latest < kept:
+
+        # The longest one: a second mistake must not lose the run that the first one replaced.
+        if seen[LATEST] < seen[REPLACED]:
             for name in (LATEST, PREVIOUS):
                 (self.folder / name).unlink(missing_ok=True)
         else:
-            self.keep = REPLACED
+            self.backup_name = REPLACED
         return REPLACED
 
     def is_due(self) -> bool:
@@ -142,10 +147,10 @@ class CheckpointManager:
                 save_weights(weights, weights_path(self.folder, prefix, name))
         prune_weights(self.folder, self.keep_last)
 
-        save_state(self.folder, state, keep=self.keep)
-        if self.keep == REPLACED:
+        save_state(self.folder, state, keep=self.backup_name)
+        if self.backup_name == REPLACED:
             (self.folder / PREVIOUS).unlink(missing_ok=True)  # of the earlier run
-            self.keep = PREVIOUS
+            self.backup_name = PREVIOUS
         self.last_good = self._describe(state)
 
     def _describe(self, state: dict) -> str:

@@ -10,7 +10,7 @@ from pkgutil import resolve_name
 import torch
 
 from models.base_model import BaseModel
-from models.networks.resnet import checkpoint_blocks
+from models.networks.resnet import enable_gradient_checkpointing
 
 
 def _model(location: str) -> type[BaseModel]:
@@ -36,5 +36,5 @@ def create_model(opt: Namespace) -> BaseModel:
     model = MODELS[opt.model](opt)
     if opt.isTrain and opt.grad_checkpoint:
         for net in model.networks.values():
-            checkpoint_blocks(net)
+            enable_gradient_checkpointing(net)
     return model

@@ -15,9 +15,14 @@ from util.flags import Flag, float_range
 class CycleGANModel(BaseModel):
     """Generators G_A: A → B and G_B: B → A; D_A judges images of B, D_B judges images of A.
 
-    Equation numbers are those of the paper. λ_A, λ_B and λ_idt are ``--lambda_A``, ``--lambda_B``
-    and ``--lambda_identity``. The two directions are differentiated one after the other, which
-    halves the activations in memory and gives the same gradients as their sum.
+    In the paper's notation A = X, B = Y, G_A = G, G_B = F, D_A = D_Y and D_B = D_X: a discriminator
+    has the letter of the generator it judges. GAN(·) is the adversarial loss of ``--gan_mode``, by
+    default least squares (section 4) in place of the logarithms of eq. 1. λ_A, λ_B and λ_idt are
+    ``--lambda_A``, ``--lambda_B`` and ``--lambda_identity``; logged values include them; |·| is
+    the mean absolute error.
+
+    The two directions are differentiated one after the other, which halves the activations in
+    memory and gives the same gradients as their sum.
     """
 
     flags = {
@@ -67,6 +72,7 @@ class CycleGANModel(BaseModel):
         self.criterionGAN = GANLoss(opt.gan_mode)
         self.lambda_A = opt.lambda_A
         self.lambda_B = opt.lambda_B
+        # Not swapped: idt_A = G_A(B) is compared with B, so it has the weight of domain B.
         self.lambda_idt_A = opt.lambda_identity * opt.lambda_B
         self.lambda_idt_B = opt.lambda_identity * opt.lambda_A
         self.lambda_gp = opt.lambda_gp if opt.gan_mode == "wgangp" else 0
@@ -76,10 +82,11 @@ class CycleGANModel(BaseModel):
         self.add_optimizer("D", ["D_A", "D_B"], opt.lr, opt.beta1)
 
     def step(self) -> None:
-        """Update the generators with the discriminators held fixed, then the discriminators.
+        """Compute all gradients, then update all networks.
 
-        The discriminators' gradients depend on the fakes, not on the updated generators, so all
-        gradients come first: under torchrun those of G travel while those of D are computed.
+        The generator losses run the forward pass and set the fakes that the discriminator losses
+        use, so G comes first. Under torchrun the gradients of G are all-reduced while those of D
+        are computed.
         """
         self.backward("G", self.generator_loss_A, self.generator_loss_B)
         self.backward("D", self.discriminator_loss_A, self.discriminator_loss_B)
@@ -118,8 +125,8 @@ class CycleGANModel(BaseModel):
         self.forward_A()
         return self.sum_losses(
             loss_G_A=self.criterionGAN(self.netD_A(self.fake_B), True),  # GAN(D_A(G_A(A)), real)
-            loss_cycle_A=self.lambda_A * l1(self.rec_A, self.real_A),  # λ_A |G_B(G_A(A)) − A|₁
-            loss_idt_A=self.lambda_idt_A * l1(self.idt_A, self.real_B),  # λ_idt λ_B |G_A(B) − B|₁
+            loss_cycle_A=self.lambda_A * l1(self.rec_A, self.real_A),  # λ_A |G_B(G_A(A)) − A|
+            loss_idt_A=self.lambda_idt_A * l1(self.idt_A, self.real_B),  # λ_idt λ_B |G_A(B) − B|
         )
 
     def generator_loss_B(self) -> Tensor:
@@ -127,8 +134,8 @@ class CycleGANModel(BaseModel):
         self.forward_B()
         return self.sum_losses(
             loss_G_B=self.criterionGAN(self.netD_B(self.fake_A), True),  # GAN(D_B(G_B(B)), real)
-            loss_cycle_B=self.lambda_B * l1(self.rec_B, self.real_B),  # λ_B |G_A(G_B(B)) − B|₁
-            loss_idt_B=self.lambda_idt_B * l1(self.idt_B, self.real_A),  # λ_idt λ_A |G_B(A) − A|₁
+            loss_cycle_B=self.lambda_B * l1(self.rec_B, self.real_B),  # λ_B |G_A(G_B(B)) − B|
+            loss_idt_B=self.lambda_idt_B * l1(self.idt_B, self.real_A),  # λ_idt λ_A |G_B(A) − A|
         )
 
     def discriminator_loss_A(self) -> Tensor:
@@ -142,7 +149,10 @@ class CycleGANModel(BaseModel):
         return self.sum_losses(loss_D_B=self.gan_loss_D(self.netD_B, self.real_A, fake_A))
 
     def gan_loss_D(self, netD: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-        """½ (GAN(D(real), real) + GAN(D(fake), fake)), with the gradient penalty of wgangp."""
+        """½ (GAN(D(real), real) + GAN(D(fake), fake)), plus the gradient penalty of wgangp.
+
+        Halved to slow down D relative to G, as in the appendix of the paper (7.1).
+        """
         pred_real, pred_fake = forward_batched(netD, real, fake)
         loss = 0.5 * (self.criterionGAN(pred_real, True) + self.criterionGAN(pred_fake, False))
         if self.lambda_gp > 0:

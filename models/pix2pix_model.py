@@ -78,5 +78,5 @@ class Pix2PixModel(BaseModel):
         fake_AB = torch.cat([self.real_A, self.fake_B], dim=1)
         return self.sum_losses(
             loss_G_GAN=self.criterionGAN(self.netD(fake_AB), True),  # GAN(D(A, G(A)), real)
-            loss_G_L1=self.lambda_L1 * l1(self.fake_B, self.real_B),  # λ_L1 |G(A) − B|₁
+            loss_G_L1=self.lambda_L1 * l1(self.fake_B, self.real_B),  # λ_L1 |G(A) − B|
         )

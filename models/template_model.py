@@ -44,5 +44,5 @@ class TemplateModel(BaseModel):
         """Regression loss; a further term is one more line."""
         self.forward()
         return self.sum_losses(
-            loss_G=self.lambda_regression * l1(self.fake_B, self.real_B),  # λ |G(A) − B|₁
+            loss_G=self.lambda_regression * l1(self.fake_B, self.real_B),  # λ |G(A) − B|
         )

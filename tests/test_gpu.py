@@ -15,7 +15,7 @@ from engine.cuda_graph import WARMUP_STEPS
 from engine.executor import StepExecutor
 from models import create_model
 from models.networks import define_G
-from models.networks.layers import ReflectionPad2d
+from models.networks.layers import ChannelsLastReflectionPad2d
 from options import TrainOptions
 
 pytestmark = [
@@ -69,7 +69,7 @@ def test_gradients_hold_in_every_layout(n, layout, no_tf32):
 
 def test_reflection_padding_keeps_channels_last():
     x = torch.randn(2, 4, 9, 11, device="cuda").to(memory_format=torch.channels_last)
-    y = ReflectionPad2d(3)(x)
+    y = ChannelsLastReflectionPad2d(3)(x)
     assert torch.equal(y, F.pad(x, (3, 3, 3, 3), mode="reflect"))
     assert y.is_contiguous(memory_format=torch.channels_last)
 

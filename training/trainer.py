@@ -120,7 +120,7 @@ class Trainer:
             return NullVisualizer()
 
         remove_leftovers(self.folder)
-        if log_sizes is None and (old := self.checkpoints.replaces_another_run()):
+        if log_sizes is None and (old := self.checkpoints.set_aside_earlier_run()):
             command = resume_command(opt)
             print(REPLACED_RUN_NOTE.format(folder=self.folder, old=old, command=command))
         save_options(self.folder, user_options(opt), format_options(opt))

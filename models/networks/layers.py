@@ -7,14 +7,14 @@ from torch import Tensor, nn
 from util.precision import full_precision
 
 
-class InstanceNorm2d(nn.InstanceNorm2d):
+class ChannelsLastInstanceNorm2d(nn.InstanceNorm2d):
     """Normalize each channel of each image to mean 0 and variance 1 (Ulyanov et al., 2016, eq. 4).
 
     No parameters, no running statistics. The input gradient of `torch.nn.InstanceNorm2d` is wrong
     for batch size 1 with a channels-last incoming gradient (seen up to torch 2.15), and it returns
     contiguous tensors for channels-last ones. For a single image the statistics of the batch are
     those of the instance, so batch norm, image by image, computes the same and keeps the layout.
-    A compiler gets the formula; ONNX gets the operator by its name.
+    torch.compile traces the formula; ONNX export emits the operator InstanceNormalization.
     """
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W) → (N, C, H, W)
@@ -36,7 +36,7 @@ def instance_norm(x: Tensor, eps: float) -> Tensor:
     return ((x_full - mean) * torch.rsqrt(variance + eps)).to(x.dtype)
 
 
-class ReflectionPad2d(nn.ReflectionPad2d):
+class ChannelsLastReflectionPad2d(nn.ReflectionPad2d):
     """`torch.nn.ReflectionPad2d` that keeps channels-last in eager mode on CUDA."""
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W) → (N, C, H + 2p, W + 2p)
@@ -54,8 +54,8 @@ def reflect_pad(x: Tensor, pad: int, dim: int) -> Tensor:
     return torch.cat([before, x, after], dim)
 
 
-class Conv2d(nn.Conv2d):
-    """A convolution before instance norm, which removes constants: the bias is not added.
+class BiasFreeConv2d(nn.Conv2d):
+    """A convolution before instance norm, which would subtract a bias: it is never added.
 
     The bias stays a parameter, because weight files contain it, but it gets no gradient and no
     kernel of its own.
@@ -65,8 +65,8 @@ class Conv2d(nn.Conv2d):
         return self._conv_forward(x, self.weight, None)
 
 
-class ConvTranspose2d(nn.ConvTranspose2d):
-    """The same for a transposed convolution."""
+class BiasFreeConvTranspose2d(nn.ConvTranspose2d):
+    """A transposed convolution that ignores its bias; see `BiasFreeConv2d`."""
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         assert output_size is None, "the size follows from output_padding"
@@ -88,15 +88,18 @@ class ScoreConv2d(nn.Conv2d):
             return super().forward(full_precision(x))
 
 
-class Tanh(nn.Tanh):
-    """tanh in full precision: images have 256 levels, bfloat16 has half as many near 1."""
+class FullPrecisionTanh(nn.Tanh):
+    """tanh in full precision: bfloat16 values near ±1 are half an 8-bit level apart.
+
+    Rounding to them could change pixels.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(full_precision(x))
 
 
 NORMS = {
-    "instance": InstanceNorm2d,
+    "instance": ChannelsLastInstanceNorm2d,
     "batch": nn.BatchNorm2d,
     "none": lambda channels: nn.Identity(),
 }
@@ -108,7 +111,7 @@ def get_norm_layer(norm: str):
 
 
 def has_bias(norm: str) -> bool:
-    """Whether a convolution followed by ``norm`` has a bias in the usual weight files.
+    """Whether a convolution followed by ``norm`` has a bias in weight files of other programs.
 
     Batch norm has its own shift; before instance norm the bias has no effect but is stored.
     """
@@ -117,7 +120,7 @@ def has_bias(norm: str) -> bool:
 
 def conv(channels: int, out: int, kernel_size: int, *, norm: str, **kwargs) -> list[nn.Module]:
     """A convolution and its normalization."""
-    layer = Conv2d if norm == "instance" else nn.Conv2d
+    layer = BiasFreeConv2d if norm == "instance" else nn.Conv2d
     convolution = layer(channels, out, kernel_size, bias=has_bias(norm), **kwargs)
     return [convolution, get_norm_layer(norm)(out)]
 
@@ -126,7 +129,7 @@ def conv_transpose(
     channels: int, out: int, kernel_size: int, *, norm: str, **kwargs
 ) -> list[nn.Module]:
     """A transposed convolution and its normalization."""
-    layer = ConvTranspose2d if norm == "instance" else nn.ConvTranspose2d
+    layer = BiasFreeConvTranspose2d if norm == "instance" else nn.ConvTranspose2d
     convolution = layer(channels, out, kernel_size, bias=has_bias(norm), **kwargs)
     return [convolution, get_norm_layer(norm)(out)]
 

@@ -4,7 +4,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from models.networks.layers import ReflectionPad2d, Tanh, conv, conv_transpose, forward_padded
+from models.networks.layers import (
+    ChannelsLastReflectionPad2d,
+    FullPrecisionTanh,
+    conv,
+    conv_transpose,
+    forward_padded,
+)
 
 
 class ResnetGenerator(nn.Module):
@@ -28,13 +34,17 @@ class ResnetGenerator(nn.Module):
         super().__init__()
         blocks = [ResnetBlock(4 * ngf, norm, use_dropout) for _ in range(n_blocks)]
         self.model = nn.Sequential(
-            ReflectionPad2d(3), *conv(input_nc, ngf, 7, norm=norm), nn.ReLU(),   #  64 × 256 × 256
-            *_down(ngf, 2 * ngf, norm),                                          # 128 × 128 × 128
-            *_down(2 * ngf, 4 * ngf, norm),                                      # 256 ×  64 ×  64
-            *blocks,                                                             # 256 ×  64 ×  64
-            *_up(4 * ngf, 2 * ngf, norm),                                        # 128 × 128 × 128
-            *_up(2 * ngf, ngf, norm),                                            #  64 × 256 × 256
-            ReflectionPad2d(3), nn.Conv2d(ngf, output_nc, 7), Tanh(),            #   3 × 256 × 256
+            ChannelsLastReflectionPad2d(3),
+            *conv(input_nc, ngf, 7, norm=norm),
+            nn.ReLU(),                       #  64 × 256 × 256
+            *_down(ngf, 2 * ngf, norm),      # 128 × 128 × 128
+            *_down(2 * ngf, 4 * ngf, norm),  # 256 ×  64 ×  64
+            *blocks,                         # 256 ×  64 ×  64
+            *_up(4 * ngf, 2 * ngf, norm),    # 128 × 128 × 128
+            *_up(2 * ngf, ngf, norm),        #  64 × 256 × 256
+            ChannelsLastReflectionPad2d(3),
+            nn.Conv2d(ngf, output_nc, 7),
+            FullPrecisionTanh(),             #   3 × 256 × 256
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,11 +60,11 @@ class ResnetBlock(nn.Module):
         super().__init__()
         dropout = [nn.Dropout(0.5)] if use_dropout else []
         self.conv_block = nn.Sequential(
-            ReflectionPad2d(1),
+            ChannelsLastReflectionPad2d(1),
             *conv(channels, channels, 3, norm=norm),
             nn.ReLU(),
             *dropout,
-            ReflectionPad2d(1),
+            ChannelsLastReflectionPad2d(1),
             *conv(channels, channels, 3, norm=norm),
         )
 
@@ -73,7 +83,7 @@ def _up(channels: int, out: int, norm: str) -> list[nn.Module]:
     return [*upsample, nn.ReLU()]
 
 
-def checkpoint_blocks(net: nn.Module) -> int:
+def enable_gradient_checkpointing(net: nn.Module) -> int:
     """Use gradient checkpointing in all residual blocks of ``net``; return their number."""
     blocks = [module for module in net.modules() if isinstance(module, ResnetBlock)]
     for block in blocks:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.networks.layers import Tanh, conv, conv_transpose, forward_padded, has_bias
+from models.networks.layers import FullPrecisionTanh, conv, conv_transpose, forward_padded, has_bias
 
 HALVE: dict[str, Any] = {
     "kernel_size": 4,
@@ -71,7 +71,7 @@ def _outermost_block(
 ) -> OutermostBlock:
     down = nn.Conv2d(input_nc, ngf, bias=has_bias(norm), **HALVE)
     up = nn.ConvTranspose2d(2 * ngf, output_nc, **HALVE)
-    return OutermostBlock(down, inner_block, nn.ReLU(), up, Tanh())
+    return OutermostBlock(down, inner_block, nn.ReLU(), up, FullPrecisionTanh())
 
 
 def _middle_block(
@@ -89,7 +89,7 @@ def _middle_block(
 
 
 def _innermost_block(channels: int, norm: str) -> SkipBlock:
-    """No normalization after the convolution: of a single pixel it would make zero."""
+    """No normalization after the convolution: normalizing a single pixel always gives zero."""
     down = nn.Conv2d(channels, channels, bias=has_bias(norm), **HALVE)
     up = conv_transpose(channels, channels, norm=norm, **HALVE)
     return SkipBlock(nn.LeakyReLU(0.2), down, nn.ReLU(), *up)

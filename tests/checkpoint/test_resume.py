@@ -131,13 +131,13 @@ def test_weights_without_a_state_can_be_resumed(stopped, tmp_path, data):
     assert len(losses(stopped)) == 15  # the first ten, and those of epoch 2 again
 
 
-def test_typed_defaults_change_nothing(stopped, tmp_path):
+def test_explicit_defaults_change_nothing(stopped, tmp_path):
     done = ok(resume(tmp_path, "--epoch", "latest", "--load_iter", "0"))
     assert done.stdout.startswith("resuming run at epoch 1, iteration 3")
     assert "only the networks are loaded" not in done.stdout
 
 
-def test_a_typed_epoch_takes_precedence_over_the_state(stopped, tmp_path):
+def test_an_explicit_epoch_takes_precedence_over_the_state(stopped, tmp_path):
     ok(resume(tmp_path, "--save_epoch_freq", "1"))
     old = (stopped / LATEST).read_bytes()
     done = ok(resume(tmp_path, "--epoch", "1", "--epoch_count", "2"))
@@ -174,6 +174,23 @@ def test_a_new_run_of_the_same_name_keeps_the_old_state(stopped, tmp_path, data)
     assert "replaced_state.pth" in done.stdout
     assert (stopped / "replaced_state.pth").read_bytes() == old
     assert len(losses(stopped)) == 10
+
+
+def test_a_new_run_keeps_the_previous_state_of_a_damaged_one(stopped, tmp_path, data):
+    good = (stopped / LATEST).read_bytes()
+    (stopped / LATEST).replace(stopped / PREVIOUS)
+    (stopped / LATEST).write_bytes(good[: len(good) // 2])
+    ok(call_in(tmp_path, "train.py", "--name", "run", "--dataroot", data, *RUN))
+    assert (stopped / "replaced_state.pth").read_bytes() == good
+
+
+def test_of_several_replaced_runs_the_longest_is_kept(stopped, tmp_path, data):
+    long = (stopped / LATEST).read_bytes()
+    new_run = ["train.py", "--name", "run", "--dataroot", data, *RUN]
+    start(tmp_path, "run", *new_run[3:], steps=1)  # replaces the run of 3 steps
+    assert (stopped / "replaced_state.pth").read_bytes() == long
+    start(tmp_path, "run", *new_run[3:], steps=1)  # replaces the run of 1 step
+    assert (stopped / "replaced_state.pth").read_bytes() == long
 
 
 def test_old_numbered_weights_are_pruned(data, tmp_path):

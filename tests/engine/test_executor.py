@@ -22,7 +22,12 @@ from engine.executor import StepExecutor
 from engine.winograd import use_winograd
 from models import create_model
 from models.networks import define_D, define_G
-from models.networks.layers import Conv2d, ConvTranspose2d, InstanceNorm2d, reflect_pad
+from models.networks.layers import (
+    BiasFreeConv2d,
+    BiasFreeConvTranspose2d,
+    ChannelsLastInstanceNorm2d,
+    reflect_pad,
+)
 from options import TrainOptions
 
 
@@ -154,11 +159,13 @@ def test_reflect_pad_is_reflection_padding(pad, dim):
     assert torch.equal(reflect_pad(x, pad, dim), F.pad(x, sides, mode="reflect"))
 
 
-@pytest.mark.parametrize("kind", [Conv2d, ConvTranspose2d])
+@pytest.mark.parametrize("kind", [BiasFreeConv2d, BiasFreeConvTranspose2d])
 def test_a_bias_before_instance_norm_is_stored_and_has_no_effect(kind):
     torch.manual_seed(0)
-    layer, norm = kind(4, 5, 3, stride=2, padding=1), InstanceNorm2d(5)
-    plain = (nn.Conv2d if kind is Conv2d else nn.ConvTranspose2d)(4, 5, 3, stride=2, padding=1)
+    layer, norm = kind(4, 5, 3, stride=2, padding=1), ChannelsLastInstanceNorm2d(5)
+    plain = (nn.Conv2d if kind is BiasFreeConv2d else nn.ConvTranspose2d)(
+        4, 5, 3, stride=2, padding=1
+    )
     plain.load_state_dict(layer.state_dict(), strict=True)
     x = random(2, 4, 12, 12)
     assert layer.bias is not None

@@ -14,7 +14,7 @@ from torch import nn
 from models.networks import INIT_TYPES, NORMS, define_G
 from models.networks.initialization import init_weights
 from models.networks.layers import (
-    InstanceNorm2d,
+    ChannelsLastInstanceNorm2d,
     extend_by_reflection,
     forward_batched,
     forward_padded,
@@ -46,7 +46,7 @@ def test_instance_norm_is_the_formula(n, layout, incoming, dtype, shape):
     x, g = torch.randn(2, n, *shape, dtype=torch.float64).to(dtype)
     x = (3 * x + 1).contiguous(memory_format=LAYOUTS[layout]).requires_grad_()
     g = g.contiguous(memory_format=LAYOUTS[incoming])
-    y = InstanceNorm2d(shape[0])(x)
+    y = ChannelsLastInstanceNorm2d(shape[0])(x)
     (slope,) = torch.autograd.grad(y, x, g)
     expected, expected_slope = by_hand(x.detach().double().numpy(), g.double().numpy())
     assert y.dtype == slope.dtype == dtype
@@ -62,23 +62,23 @@ def test_a_compiler_gets_the_formula():
         return graph.forward
 
     x = torch.randn(2, 4, 6, 6)
-    compiled = torch.compile(InstanceNorm2d(4), backend=keep, fullgraph=True)
-    torch.testing.assert_close(compiled(x), InstanceNorm2d(4)(x))
+    compiled = torch.compile(ChannelsLastInstanceNorm2d(4), backend=keep, fullgraph=True)
+    torch.testing.assert_close(compiled(x), ChannelsLastInstanceNorm2d(4)(x))
     assert len(graphs) == 1
     assert "var_mean" in graphs[0]
     assert "instance_norm" not in graphs[0]
 
 
 def test_instance_norm_stores_nothing_and_is_the_same_in_eval_mode():
-    net, x = InstanceNorm2d(4), torch.randn(2, 4, 6, 6)
+    net, x = ChannelsLastInstanceNorm2d(4), torch.randn(2, 4, 6, 6)
     assert net.state_dict() == {}
     assert torch.equal(net.train()(x), net.eval()(x))
 
 
 def test_instance_norm_keeps_images_apart():
     x = torch.randn(3, 4, 6, 6, dtype=torch.float64)
-    alone = torch.cat([InstanceNorm2d(4)(one) for one in x.split(1)])
-    torch.testing.assert_close(InstanceNorm2d(4)(x), alone, rtol=0, atol=1e-12)
+    alone = torch.cat([ChannelsLastInstanceNorm2d(4)(one) for one in x.split(1)])
+    torch.testing.assert_close(ChannelsLastInstanceNorm2d(4)(x), alone, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("training", [True, False])
