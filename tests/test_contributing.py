@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.commands import ROOT, TINY_TRAIN, ok
+from PIL import Image
 
 pytestmark = pytest.mark.slow
 
@@ -20,13 +22,14 @@ PACKAGES = (
     "data",
     "distributed",
     "engine",
+    "metrics",
     "models",
     "options",
     "reporting",
     "training",
     "util",
 )
-FILES = ("train.py", "test.py", "pyproject.toml")
+FILES = ("train.py", "test.py", "evaluate.py", "pyproject.toml")
 
 
 def read_examples() -> dict[str, list[tuple[str, str]]]:
@@ -109,7 +112,9 @@ def train(root: Path, dataset: Path, name: str, *words) -> tuple[str, Path]:
 
 def test_there_is_an_example_for_every_extension_point():
     things = {title.split()[-1] for title in EXAMPLES}
-    assert things == {"CycleGAN", "model", "generator", "discriminator", "mode", "policy", "logger"}
+    assert things == {
+        *("CycleGAN", "metric", "model", "generator", "discriminator", "mode", "policy", "logger")
+    }
     assert all(title.startswith("Add a ") for title in EXAMPLES)
 
 
@@ -121,7 +126,7 @@ def test_examples_are_short(title):
 
 @pytest.fixture(scope="module")
 def cycle_gan(extended, dataset) -> tuple[str, Path]:
-    """A training of CycleGAN that uses all examples that apply to it."""
+    """A training run of CycleGAN that uses all examples that apply to it."""
     words = ["--netG", "shallow", "--netD", "half_resolution", "--n_layers_D", "1"]
     words += ["--lambda_tv", "0.5", "--n_epochs", "2", "--lr_policy", "quadratic", "--csv"]
     return train(extended, dataset, "extended", "--lr", "0.01", *words)
@@ -167,6 +172,18 @@ def test_a_logger_is_fed(cycle_gan):
     assert rows[0].startswith("1,")
 
 
+def test_a_metric_is_measured(extended, tmp_path):
+    for side, gray in (("real", 0), ("fake", 51)):
+        (tmp_path / side).mkdir()
+        Image.new("RGB", (8, 8), (gray, gray, gray)).save(tmp_path / side / "0.png")
+    words = ["--real", tmp_path / "real", "--fake", tmp_path / "fake", "--metrics", "rmse"]
+    done = ok(run(extended, "evaluate.py", *words, "--results_dir", tmp_path))
+    assert re.search(r"images +rmse ↓\ntranslated +1 +0\.2000$", done.stdout, re.MULTILINE)
+    found = json.loads((tmp_path / "metrics.json").read_text("utf-8"))["translations"]["fake"]
+    assert found["translated"] == {"rmse": pytest.approx(0.2)}
+    assert "rmse" in (tmp_path / "results.csv").read_text("utf-8").splitlines()[0].split(",")
+
+
 def test_a_model_is_trained(extended, dataset):
     printed, folder = train(extended, dataset, "denoise", "--model", "denoise", "--noise", "0.1")
     assert re.search(r"noise: 0.1 +\t\[default: 0.2\]", printed)
@@ -188,3 +205,5 @@ def test_every_addition_is_in_the_help(extended):
         assert f"--{flag} " in text
     for choice in ("denoise", "shallow", "half_resolution", "paired_folders", "quadratic"):
         assert re.search(rf"[(|] ?{choice} [|)]|{choice}\)", text), choice
+    done = ok(run(extended, "evaluate.py", "--help"))
+    assert ",l1,rmse,psnr," in "".join(done.stdout.split())
