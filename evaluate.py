@@ -14,7 +14,6 @@ from argparse import Namespace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from checkpoint.weights import weights_prefix
@@ -23,10 +22,10 @@ from distributed.context import distributed_session, get_world
 from engine.device import configure_process, select_device
 from engine.executor import StepExecutor
 from engine.memory import explain_out_of_memory
-from metrics import METRICS, FeatureExtractor, ImageSet, Settings, create_extractor
+from metrics import METRICS, FeatureExtractor, Settings, create_extractor
 from metrics.comparison import TRANSLATED, Comparison
 from metrics.features import AUTO
-from metrics.folders import find_named_images, names_of, read_image_set
+from metrics.folders import find_named_images, read_image_set
 from metrics.report import (
     VALUE_COLUMNS,
     append_csv,
@@ -35,11 +34,12 @@ from metrics.report import (
     list_notes,
     to_json,
 )
+from metrics.translations import translate_images
 from models import create_model
 from options import EvaluateOptions
 from options.base_options import format_options
 from options.evaluate_options import RESULTS_JSON, has_pairs
-from util.errors import UserError, report_user_errors
+from util.errors import report_user_errors
 from util.files import write_text
 
 RESULTS_CSV = "results.csv"
@@ -97,55 +97,13 @@ def read_folders(opt: Namespace) -> list[Comparison]:
 def translate(opt: Namespace) -> list[Comparison]:
     """Translate the test images in all directions of the model."""
     dataset = create_dataset(opt)
-    refuse_broken(dataset.broken)
     model = create_model(opt).setup(opt)
     executor = StepExecutor(model, opt)
     model.train(not opt.eval)
-
-    # The images by path: those of the smaller domain are loaded several times.
-    own: dict[str, dict[str, Tensor]] = {}
-    world = get_world()
     with progress_bar("translating", len(dataset)) as bar:
-        for batch in dataset.iter_sharded():
-            if "A" not in batch:  # another rank translates it
-                continue
-            visuals = executor.test(batch)
-            for name, paths in model.get_image_paths().items():
-                images = ImageSet([visuals[name]]).images
-                own.setdefault(name, {}).update(zip(paths, images, strict=True))
-            bar.update(world.size * len(batch["A"]))
-    refuse_broken(dataset.broken)
-
-    ranks = world.gather(own)
-    if not world.is_main:
-        return []
-    return [
-        Comparison(
-            fake,
-            combine(opt, ranks, fake),
-            combine(opt, ranks, fake.replace("fake", "real", 1), cache_dir(opt)),
-            combine(opt, ranks, source, cache_dir(opt)),
+        return translate_images(
+            dataset, model, executor.test, has_pairs(opt), cache_dir(opt), bar.update
         )
-        for fake, source in model.translations().items()
-    ]
-
-
-def combine(
-    opt: Namespace, ranks: list[dict], visual: str, cache_dir: Path | None = None
-) -> ImageSet:
-    """Combine the images of all ranks, in the order of their paths."""
-    images = {path: image for rank in ranks for path, image in rank.get(visual, {}).items()}
-    if not images:
-        raise UserError(f"there are no images {visual} to compare with; use --real and --fake")
-    paths = sorted(images)
-    names = names_of([Path(path) for path in paths]) if has_pairs(opt) else None
-    return ImageSet([images[path] for path in paths], names, cache_dir)
-
-
-def refuse_broken(broken: dict[str, str]) -> None:
-    """Raise `UserError` if images could not be read: the result would be that of others."""
-    if broken:
-        raise UserError(f"{next(iter(broken.values()))}; fix or remove the file")
 
 
 def cache_dir(opt: Namespace) -> Path:

@@ -33,7 +33,7 @@ def create_dataset(opt: Namespace) -> ImageLoader:
     return ImageLoader(DATASETS[opt.dataset_mode](opt), opt, limit)
 
 
-def create_samples(opt: Namespace, count: int) -> ImageLoader:
+def create_samples(opt: Namespace, count: float) -> ImageLoader:
     """Create batches of the first ``count`` images, one each, as ``test.py`` transforms them.
 
     They are shown during training, and come from the test folders, if these hold images, rather

@@ -143,12 +143,12 @@ def evaluate_sets(
     return values
 
 
-def check_metrics(names: Sequence[str]) -> None:
+def check_metrics(names: Sequence[str], flag: str = "--metrics") -> None:
     """Raise `UserError` for an unknown metric, or one whose packages are not installed."""
     for name in names:
         if name not in METRICS:
-            raise UserError(f"--metrics {name}: choose from {', '.join(METRICS)}")
-        require_packages(f"--metrics {name}", *METRICS[name].packages)
+            raise UserError(f"{flag} {name}: choose from {', '.join(METRICS)}")
+        require_packages(f"{flag} {name}", *METRICS[name].packages)
 
 
 def _check_counts(name: str, num_real: int, num_fake: int) -> None:

@@ -8,16 +8,22 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from util.errors import UserError
+PLATEAU_FACTOR = 0.2
+PLATEAU_PATIENCE = 5  # evaluations
+PLATEAU_THRESHOLD = 0.01  # of the best score
 
 
 @dataclass(frozen=True)
 class EpochPlan:
-    """Length of a run: epochs at the full rate, epochs of decay, epochs between two steps."""
+    """Length of a run: epochs at the full rate, epochs of decay, epochs between two steps.
+
+    ``scores`` are known only after evaluations, for `plateau`.
+    """
 
     n_epochs: int
     n_epochs_decay: int
     lr_decay_iters: int = 50
+    scores: tuple[float, ...] = ()  # of the evaluations so far; lower is better
 
     @property
     def last(self) -> int:
@@ -41,11 +47,23 @@ def cosine(epoch: int, plan: EpochPlan) -> float:
 
 
 def plateau(epoch: int, plan: EpochPlan) -> float:
-    """Raise `UserError`: GAN losses do not measure image quality, so there is no metric to use."""
-    raise UserError(
-        "--lr_policy plateau: no metric is measured during training that it could follow "
-        "(GAN losses do not fall as images get better); use linear, step or cosine"
-    )
+    """Multiplied by 0.2 whenever the watched metric has not improved for 5 evaluations.
+
+    An improvement is one of at least 1 %.
+    """
+    factor = 1.0
+    best = math.inf
+    without_improvement = 0
+    for score in plan.scores:
+        if best == math.inf or score < best - PLATEAU_THRESHOLD * abs(best):
+            best = score
+            without_improvement = 0
+            continue
+        without_improvement += 1
+        if without_improvement >= PLATEAU_PATIENCE:
+            factor *= PLATEAU_FACTOR
+            without_improvement = 0
+    return factor
 
 
 LR_POLICIES: dict[str, Callable[[int, EpochPlan], float]] = {

@@ -37,6 +37,7 @@ GROUP_ORDER = (
     "learning rate",
     "losses",
     "results",
+    "evaluation",
     "logging and display",
     "saving and resuming",
     "device and speed",

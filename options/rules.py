@@ -5,14 +5,17 @@ from argparse import Namespace
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from data import DATASETS
+from data.image_io import list_images
 from data.transforms import PREPROCESS
 from distributed.context import get_world
 from engine.device import select_device
 from engine.tiling import MIN_OVERLAP
+from metrics.evaluate import METRICS, check_metrics
+from metrics.folders import names_of
 from models import MODELS
 from models.networks import min_image_size
 from models.networks.resnet import ResnetGenerator
-from models.schedules import LR_POLICIES, EpochPlan
 from options.parser import command_line_words, format_value
 from reporting import enabled_loggers
 from util.errors import UserError
@@ -25,9 +28,6 @@ def check(opt: Namespace) -> None:
         if problem := find_problem(opt):
             raise UserError(problem)
     select_device(opt.gpu_ids, explicit="gpu_ids" in opt.explicit)
-    if opt.isTrain:
-        plan = EpochPlan(opt.n_epochs, opt.n_epochs_decay, opt.lr_decay_iters)
-        LR_POLICIES[opt.lr_policy](1, plan)  # plateau raises
 
 
 def check_name(name: str) -> None:
@@ -238,6 +238,49 @@ def check_gpu_ids(opt: Namespace) -> str | None:
     )
 
 
+def check_evaluation(opt: Namespace) -> str | None:
+    if not opt.isTrain:
+        return None
+    if not opt.eval_freq:
+        for flag in ("save_best", "early_stop"):
+            if vars(opt)[flag]:
+                return f"--{flag}: nothing is measured; add --eval_freq 1"
+        if opt.lr_policy == "plateau":
+            return (
+                "--lr_policy plateau: follows a metric of the images, because GAN losses do not "
+                "fall as images get better; add --eval_freq 1, or use linear, step or cosine"
+            )
+        return None
+
+    metrics = opt.eval_metrics.split(",")
+    check_metrics(metrics, "--eval_metrics")
+    if opt.save_best and opt.save_best not in metrics:
+        return f"--save_best {opt.save_best}: is not one of --eval_metrics {opt.eval_metrics}"
+    return _check_test_images(opt, metrics)
+
+
+def _check_test_images(opt: Namespace, metrics: list[str]) -> str | None:
+    dataset = DATASETS[opt.dataset_mode]
+    if not opt.dataroot or not dataset.has_phase(opt, "test"):
+        return f"--eval_freq {opt.eval_freq}: there are no test images in {opt.dataroot}"
+
+    paired = [name for name in metrics if METRICS[name].is_paired]
+    if paired and opt.dataset_mode == "unaligned" and not _has_counterparts(opt):
+        return (
+            f"--eval_metrics {','.join(paired)}: needs true counterparts, testA and testB with "
+            "equal file names and no random crops; use kid or fid"
+        )
+    return None
+
+
+def _has_counterparts(opt: Namespace) -> bool:
+    """Whether testA and testB have equal names, and are not cropped at random."""
+    folders = DATASETS[opt.dataset_mode].folders(opt, "test")
+    names_A, names_B = (set(names_of(list_images(folder), folder)) for folder in folders)
+    is_whole = opt.preprocess == "resize_and_crop" or not PREPROCESS[opt.preprocess].crops
+    return names_A == names_B and is_whole
+
+
 CHECKS: tuple[Callable[[Namespace], str | None], ...] = (
     check_dataroot,
     check_phase_and_epoch,
@@ -257,4 +300,5 @@ CHECKS: tuple[Callable[[Namespace], str | None], ...] = (
     check_tiling,
     check_gpu_ids,
     check_run_start,
+    check_evaluation,
 )

@@ -9,6 +9,8 @@ from checkpoint.run_options import load_options
 from checkpoint.state import remembered_options, saved_job_id
 from checkpoint.weights import describe_available_weights
 from distributed.context import get_world, job_id
+from metrics import FEATURES, METRICS
+from metrics.features import AUTO
 from models import MODELS
 from models.losses import GAN_LOSSES
 from models.schedules import LR_POLICIES
@@ -71,6 +73,19 @@ TRAIN: FlagGroups = {
         "gan_mode": choice("lsgan", GAN_LOSSES, "GAN objective"),
         "pool_size": Flag(
             50, int_range(0), "generated images kept for the discriminators (image pool)"
+        ),
+    },
+    "evaluation": {
+        "eval_freq": Flag(
+            0, int_range(0), "epochs between evaluations of the test images; 0: none"
+        ),
+        "eval_metrics": Flag("kid", str, f"metrics, separated by commas ({', '.join(METRICS)})"),
+        "eval_features": choice(
+            "auto", (AUTO, *FEATURES), "network of kid, fid, precision, recall"
+        ),
+        "save_best": Flag("", str, "metric whose best networks are kept, as best_net_*.pth"),
+        "early_stop": Flag(
+            0, int_range(0), "stop after N evaluations without a new best value; 0: never"
         ),
     },
     "logging and display": {

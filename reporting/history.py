@@ -38,6 +38,21 @@ class Record:
         return {**losses, "learning rate": self.learning_rate, "seconds per image": self.time}
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics of the translated test images after an epoch, by name (``kid_fake_B``)."""
+
+    epoch: int
+    total_iters: int
+    metrics: dict[str, float]
+    best: dict[str, int]  # name → the epoch with the best value so far
+
+    def __str__(self) -> str:
+        """The line on the console and in ``loss_log.txt``."""
+        metrics = " ".join(f"{name}: {value:.4f}" for name, value in self.metrics.items())
+        return f"(epoch: {self.epoch}, evaluation) {metrics}"
+
+
 class History:
     """Records of a run, appended to a file; a thinned copy in memory serves for plotting.
 
@@ -52,18 +67,30 @@ class History:
         self.stride = 1  # of `seen` records one in `stride` is kept
         self.seen = 0
         self.records: list[Record] = []
+        self.evaluations: list[Evaluation] = []
 
         truncate_file(path, size)
         if path.is_file():
             for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
                 # A crash may leave an incomplete line.
                 with contextlib.suppress(ValueError, TypeError):
-                    self._remember(Record(**json.loads(line)))
+                    self._load(json.loads(line))
+
+    def _load(self, values: dict) -> None:
+        if "metrics" in values:
+            self.evaluations.append(Evaluation(**values))
+        else:
+            self._remember(Record(**values))
 
     def add(self, record: Record) -> None:
         """Append a record to the file and to the copy."""
         append_line(self.path, json.dumps(asdict(record)))
         self._remember(record)
+
+    def add_evaluation(self, evaluation: Evaluation) -> None:
+        """Append an evaluation to the file and to the copy, which keeps all of them."""
+        append_line(self.path, json.dumps(asdict(evaluation)))
+        self.evaluations.append(evaluation)
 
     def curves(self) -> dict[str, list[tuple[int, float]]]:
         """Loss name → points (images seen, value); NaN and infinity are left out."""
@@ -72,6 +99,15 @@ class History:
             for name, value in record.losses.items():
                 if math.isfinite(value):
                     lines.setdefault(name, []).append((record.total_iters, value))
+        return lines
+
+    def metric_curves(self) -> dict[str, list[tuple[int, float]]]:
+        """Metric → points (images seen, value) of all evaluations."""
+        lines: dict[str, list[tuple[int, float]]] = {}
+        for evaluation in self.evaluations:
+            for name, value in evaluation.metrics.items():
+                if math.isfinite(value):
+                    lines.setdefault(name, []).append((evaluation.total_iters, value))
         return lines
 
     def _remember(self, record: Record) -> None:

@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol
 
 from torch import Tensor
 
-from reporting.history import History, Record
+from reporting.history import Evaluation, History, Record
 from util.flags import Flag
 from util.progress import Length
 
@@ -71,6 +71,9 @@ class Logger(Protocol):
 
     def scalars(self, record: Record) -> None:
         """Log the losses, learning rate and speed of one moment (every ``--print_freq``)."""
+
+    def evaluation(self, evaluation: Evaluation) -> None:
+        """Show the metrics of an epoch."""
 
     def images(self, samples: list[Visuals]) -> None:
         """Show a fixed set of images, translated by the current networks (``images_freq``)."""

@@ -1,6 +1,6 @@
 """Losses and images for TensorBoard."""
 
-from reporting.history import Record
+from reporting.history import Evaluation, Record
 from reporting.logger import Logger, RunContext, Visuals
 from util.flags import switch
 from util.images import to_uint8
@@ -25,6 +25,11 @@ class TensorBoardLogger(Logger):
         self.step = record.total_iters
         for name, value in record.curves().items():
             self.writer.add_scalar(name, value, self.step)
+
+    def evaluation(self, evaluation: Evaluation) -> None:
+        """Add a point to the curve of each metric."""
+        for name, value in evaluation.metrics.items():
+            self.writer.add_scalar(f"metric/{name}", value, evaluation.total_iters)
 
     def images(self, samples: list[Visuals]) -> None:
         """Add each image of the first sample under its label."""

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from reporting import LOGGERS, enabled_loggers
 from reporting.diagnostics import Pairs, find_warnings
-from reporting.history import History, Record, append_line
+from reporting.history import Evaluation, History, Record, append_line
 from reporting.logger import Logger, RunContext, Visuals
 from util.files import truncate_file
 from util.progress import Length
@@ -31,7 +31,7 @@ class NullVisualizer:
     def _ignore(self, *_) -> None:
         """Show nothing."""
 
-    log = advance = show_losses = show_images = update_page = _ignore
+    log = advance = show_losses = show_evaluation = show_images = update_page = _ignore
 
     def __enter__(self) -> "NullVisualizer":
         return self
@@ -109,8 +109,6 @@ class Visualizer:
         """Whether `show_images` has an effect, so that the images are worth computing."""
         return any(logger.images_freq == "display_freq" for logger in self.loggers.values())
 
-    views = shows_images
-
     def log(self, text: str) -> None:
         """Print a line above the progress bar."""
         tqdm.write(text)
@@ -129,6 +127,14 @@ class Visualizer:
         losses = {name: f"{value:.3f}" for name, value in record.losses.items()}
         self.bar.set_postfix(losses, refresh=False)
         self._for_each_logger(lambda logger: logger.scalars(record))
+
+    def show_evaluation(self, evaluation: Evaluation) -> None:
+        """Print the metrics, write them to the log files and pass them to the loggers."""
+        self.log(str(evaluation))
+        with self.run.tolerate_write_errors():
+            append_line(self.log_file, str(evaluation))
+            self.history.add_evaluation(evaluation)
+        self._for_each_logger(lambda logger: logger.evaluation(evaluation))
 
     def show_images(self, samples: list[Visuals]) -> None:
         """Show the fixed images everywhere but on the page (every ``--display_freq`` images)."""

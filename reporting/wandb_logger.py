@@ -1,6 +1,6 @@
 """Losses and images for Weights & Biases."""
 
-from reporting.history import Record
+from reporting.history import Evaluation, Record
 from reporting.logger import Logger, RunContext, Visuals
 from util.files import write_text
 from util.flags import switch
@@ -39,6 +39,12 @@ class WandbLogger(Logger):
         """Add a point to each curve."""
         self.step = record.total_iters
         self.run.log(record.curves(), step=self.step)
+
+    def evaluation(self, evaluation: Evaluation) -> None:
+        """Add a point to the curve of each metric."""
+        self.step = max(self.step, evaluation.total_iters)
+        metrics = {f"metric/{name}": value for name, value in evaluation.metrics.items()}
+        self.run.log(metrics, step=self.step)
 
     def images(self, samples: list[Visuals]) -> None:
         """Add each image of the first sample under its label."""

@@ -5,7 +5,7 @@ import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
 
@@ -21,13 +21,21 @@ from models import create_model
 from models.schedules import LR_POLICIES, EpochPlan
 from options.base_options import format_options, user_options
 from options.rules import check_image_sizes
-from reporting.history import Record
+from reporting.history import Evaluation, Record
 from reporting.visualizer import NullVisualizer, Visualizer
+from training.evaluator import (
+    Evaluator,
+    best_epochs,
+    evaluations_since_best,
+    has_metric,
+    score,
+    watched_metric,
+)
 from training.step_timer import StepTimer
 from util.errors import UserError, printable
 from util.files import remove_leftovers
 from util.progress import Length
-from util.signals import StopRequest
+from util.signals import SIGNALS, StopRequest
 
 MIN_ITERS_FOR_DIAGNOSTICS = 1000  # images; before this, every run looks like a failure
 RANK_SEED_STRIDE = 1_000_003  # between the seeds of two ranks
@@ -65,6 +73,8 @@ class Trainer:
         # Where to start
         self.checkpoints = CheckpointManager(self.folder, opt.keep_last, opt.save_minutes)
         state, self.progress = self.checkpoints.resume_state(opt, self.plan.last, self.world)
+        saved_evaluations = state.get("evaluations", []) if state else []
+        self.evaluations = [Evaluation(**values) for values in saved_evaluations]
         self._print_start(state)
 
         # Data
@@ -82,6 +92,7 @@ class Trainer:
         if not self.world.is_main:
             seed_everything(opt.seed + self.world.rank * RANK_SEED_STRIDE)
         self.executor = StepExecutor(self.model, opt)
+        self.evaluator = Evaluator(opt, self.executor) if opt.eval_freq else None
 
         self.stop = StopRequest(patient=self.world.is_distributed, quiet=not self.world.is_main)
         self.save_is_due = False
@@ -154,11 +165,12 @@ class Trainer:
 
     def learning_rate(self) -> float:
         """Return the learning rate of the current epoch."""
-        return self.opt.lr * LR_POLICIES[self.opt.lr_policy](self.progress.epoch, self.plan)
+        plan = replace(self.plan, scores=self._scores())
+        return self.opt.lr * LR_POLICIES[self.opt.lr_policy](self.progress.epoch, plan)
 
     def epochs(self) -> Iterator[int]:
         """Yield the remaining epochs, each with its learning rate set and its data shuffled."""
-        while self.progress.epoch <= self.plan.last:
+        while self.progress.epoch <= self.plan.last and not self._stops_early():
             self.epoch_start = time.monotonic()
             self.model.set_learning_rate(self.learning_rate())
             self.dataset.set_epoch(self.progress.epoch, start=self.progress.iters)
@@ -186,24 +198,64 @@ class Trainer:
     def _synchronize_requests(self) -> None:
         """Let all ranks stop if one received a signal, and save if rank 0's clock says so."""
         due = self.world.is_main and self.checkpoints.is_due()
-        self.stop.code, any_due = self.world.all_reduce_max([self.stop.code, int(due)])
+        own = [SIGNALS.index(self.stop.received), int(due)]
+        signal, any_due = self.world.all_reduce_max(own)
+        self.stop.received = SIGNALS[signal]
         self.save_is_due = bool(any_due)
 
     def end_epoch(self) -> None:
-        """Update the page, and save every ``--save_epoch_freq`` epochs."""
+        """Evaluate, update the page, and save every ``--save_epoch_freq`` epochs."""
         epoch = self.progress.epoch
         last = self.plan.last
+        prefixes = []
+        if self.evaluator and (epoch % self.opt.eval_freq == 0 or epoch == last):
+            prefixes += self.evaluate()
         self.update_page()
         self.progress.end_epoch()  # before saving: a resumed run starts with the next epoch
 
-        if epoch % self.opt.save_epoch_freq == 0 or epoch == last:
+        if epoch % self.opt.save_epoch_freq == 0 or epoch == last or self._stops_early():
             iters = self.progress.total_iters
             self.log(f"saving the model at the end of epoch {epoch}, iters {iters}")
-            self.save(["latest", str(epoch)])
+            prefixes += ["latest", str(epoch)]
+        if prefixes:
+            self.save(prefixes)
 
         seconds = time.monotonic() - self.epoch_start
         self.log(f"End of epoch {epoch} / {last} \t Time Taken: {seconds:.0f} sec")
         self.log(f"learning rate = {self.learning_rate():.7f}")  # of the next epoch
+
+    # --- evaluation ---------------------------------------------------------------------------
+
+    def evaluate(self) -> list[str]:
+        """Measure the translated test images; return ["best"] if the networks are to be kept."""
+        assert self.evaluator is not None
+        with self.timer.pause():
+            metrics = self.evaluator.measure()
+        at = self.progress
+        evaluation = Evaluation(at.epoch, at.total_iters, metrics, best={})
+        evaluation = replace(evaluation, best=best_epochs([*self.evaluations, evaluation]))
+        self.evaluations.append(evaluation)
+        self.visualizer.show_evaluation(evaluation)
+
+        since_best = evaluations_since_best(self._scores())
+        name = watched_metric(self.opt)
+        if self._stops_early():
+            self.log(f"stopping early: {name} has not improved for {since_best} evaluations")
+        if not self.opt.save_best or since_best:
+            return []
+        self.log(f"saving the best model so far ({name} {abs(self._scores()[-1]):.4f})")
+        return ["best"]
+
+    def _scores(self) -> tuple[float, ...]:
+        """The watched metric of all evaluations; lower is better."""
+        name = watched_metric(self.opt)
+        measured = [evaluation.metrics for evaluation in self.evaluations]
+        return tuple(score(metrics, name) for metrics in measured if has_metric(metrics, name))
+
+    def _stops_early(self) -> bool:
+        """Whether ``--early_stop`` ends the run before its last epoch."""
+        limit = self.opt.early_stop
+        return limit > 0 and evaluations_since_best(self._scores()) >= limit
 
     def check_finite(self) -> None:
         """Warn of skipped updates; stop the run if they exceed ``--skip_nonfinite``."""
@@ -311,6 +363,7 @@ class Trainer:
             "progress": asdict(self.progress),
             "model": self.model.state_dict(),
             "random": get_rng_state(),
+            "evaluations": [asdict(evaluation) for evaluation in self.evaluations],
             "logs": self.visualizer.log_sizes(),
             "job": job_id(),
         }

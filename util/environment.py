@@ -1,7 +1,4 @@
-"""Imported first by the commands: explain an unsuitable Python or missing packages in one line.
-
-Only syntax of old Pythons and the standard library, up to the import of torchvision.
-"""
+"""Imported first by the commands: explain an old Python or missing packages in one line."""
 
 import sys
 
@@ -14,38 +11,27 @@ if sys.version_info < (3, 10):
 from importlib.util import find_spec
 from pathlib import Path
 
-from util.errors import exit_with
-
-REQUIRED = {  # module → package
-    "torch": "torch",
-    "torchvision": "torchvision",
-    "numpy": "numpy",
-    "PIL": "pillow",
-    "filelock": "filelock",
-    "tqdm": "tqdm",
-}
+REQUIRED = ("torch", "torchvision", "numpy", "PIL", "filelock", "tqdm")  # modules
 
 
-def check_packages() -> None:
-    """Print one line and exit with 2 if a required package is missing or does not load."""
-    missing = [package for module, package in REQUIRED.items() if find_spec(module) is None]
+def find_problem() -> str | None:
+    """Return what is missing and the remedy; None if all required packages can be imported."""
+    missing = [module for module in REQUIRED if find_spec(module) is None]
     if missing:
         activate = Path(sys.argv[0]).resolve().parent / ".venv" / "bin" / "activate"
-        remedy = (
-            f"activate the environment first: source {activate}"
-            if activate.is_file() and sys.prefix == sys.base_prefix
-            else "pip install -r requirements.txt"
-        )
-        exit_with(f"{', '.join(missing)} not installed for {sys.executable}; {remedy}")
+        is_inactive = activate.is_file() and sys.prefix == sys.base_prefix
+        remedy = f"source {activate}" if is_inactive else "pip install -r requirements.txt"
+        return f"{', '.join(missing)} not installed for {sys.executable}; {remedy}"
 
     try:
         import torchvision  # noqa: F401
     except (ImportError, RuntimeError) as error:  # "operator torchvision::nms does not exist"
         reason = str(error).splitlines()[0]
-        exit_with(
-            f"torchvision does not fit the installed torch ({reason}); "
-            "pip install --upgrade torch torchvision"
-        )
+        remedy = "pip install --upgrade torch torchvision"
+        return f"torchvision does not fit the installed torch ({reason}); {remedy}"
+    return None
 
 
-check_packages()
+if problem := find_problem():
+    sys.stderr.write(f"error: {problem}\n")
+    sys.exit(2)

@@ -9,7 +9,7 @@ from types import FrameType
 from typing import Any
 
 EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGUSR1": 143}
-SIGNALS: list[str | None] = [None, *EXIT_CODES]
+SIGNALS: list[str | None] = [None, *EXIT_CODES]  # by the number that processes exchange
 FIRST = b"\nstopping after this step; press Ctrl-C or send the signal again to stop immediately\n"
 FIRST_PATIENT = b"\nstopping after this step\n"
 SECOND = b"\nstopped immediately; the last saved state is intact\n"
@@ -29,15 +29,6 @@ class StopRequest:
         self.quiet = quiet
         self.received: str | None = None  # name of the signal
         self.previous_handlers: dict[int, Any] = {}
-
-    @property
-    def code(self) -> int:
-        """Number of the received signal, 0 without one: what processes exchange."""
-        return SIGNALS.index(self.received)
-
-    @code.setter
-    def code(self, number: int) -> None:
-        self.received = SIGNALS[number]
 
     @property
     def exit_code(self) -> int:

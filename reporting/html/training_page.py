@@ -17,8 +17,6 @@ from util.flags import Flag, int_range, switch
 from util.images import save_image, to_uint8
 from util.versions import versions
 
-MIN_COLUMN_PX = 140  # narrower images are moved to the next line
-
 
 class TrainingPage(Logger):
     """The HTML page of one run.
@@ -37,6 +35,7 @@ class TrainingPage(Logger):
 
     def __init__(self, run: RunContext):
         self.run = run
+        self.name = printable(run.opt.name)
         self.folder = run.folder / "web"
         self.versions = {**versions(), **_commit()}
         (self.folder / "images").mkdir(parents=True, exist_ok=True)
@@ -66,7 +65,7 @@ class TrainingPage(Logger):
     def _write_data(self, *, live: bool) -> None:
         records = self.run.history.records
         self.data = {
-            "name": self.run.opt.name,
+            "name": self.name,
             "live": live,
             "status": self._status(records[-1] if records else None, live),
             "updated": int(time.time()),
@@ -74,6 +73,8 @@ class TrainingPage(Logger):
             "epochs": sorted(self.epochs),
             "images_per_epoch": self.run.length.images,
             "curves": self.run.history.curves(),
+            "metrics": self.run.history.metric_curves(),
+            "best": self.run.history.evaluations[-1].best if self.run.history.evaluations else {},
             "warnings": self.run.warnings,
         }
         write_text(self.folder / "data.js", f"run({json.dumps(self.data)});\n")
@@ -111,11 +112,10 @@ class TrainingPage(Logger):
     def _page(self, rows: list[dict[str, str]]):
         from dominate import tags
 
-        name = self.run.opt.name
         epoch = str(self.run.epoch)
-        page = new_page(f"{name}: epoch {epoch}")
+        page = new_page(f"{self.name}: epoch {epoch}")
         with page:
-            tags.h1(name)
+            tags.h1(self.name)
             tags.p(self.data["status"], cls="sub", id="status")
             badges = [tags.span(text, cls="badge") for text in self.data["warnings"]]
             tags.div(*badges, id="badges")
@@ -127,9 +127,10 @@ class TrainingPage(Logger):
             for row in rows:
                 _image_row(row, self.run.opt.display_winsize)
 
-            with tags.section(id="losses", hidden=True):
-                tags.h2("Losses")
-                tags.div(cls="curves", id="curves")
+            for section, title in (("metrics", "Metrics of test images"), ("losses", "Losses")):
+                with tags.section(id=section, hidden=True):
+                    tags.h2(title)
+                    tags.div(cls="curves")
             _table("Options", self.run.options)
             _table("Versions", self.versions)
 
@@ -142,9 +143,7 @@ def _image_row(images: dict[str, str], width: int) -> None:
     """Add images (label → address) side by side, each at most ``width`` pixels wide."""
     from dominate import tags
 
-    columns = f"repeat(auto-fit, minmax(min(100%, {min(width, MIN_COLUMN_PX)}px), 1fr))"
-    style = f"max-width: {len(images) * width}px; grid-template-columns: {columns}"
-    with tags.div(cls="row", style=style):
+    with tags.div(cls="row", style=f"--columns: {len(images)}; --width: {width}px"):
         for label, address in images.items():
             with tags.figure():
                 with tags.a(href=address):

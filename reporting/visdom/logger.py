@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from reporting.history import Record
+from reporting.history import Evaluation, Record
 from reporting.logger import Logger, RunContext, Visuals
 from reporting.visdom.server import VisdomServer, missing_packages, should_start
 from util.errors import printable
@@ -76,6 +76,22 @@ class VisdomLogger(Logger):
                 str(record), win=f"{self.window}_progress", opts={"title": "progress"}
             )
         )
+
+    def evaluation(self, evaluation: Evaluation) -> None:
+        """Show the curve of each metric in a window of its own."""
+        curves = self.run.history.metric_curves()
+        self._enqueue(lambda client: self._send_metrics(client, curves))
+
+    def _send_metrics(self, client, curves: dict[str, list[tuple[int, float]]]) -> None:
+        """Replace a window for each metric: there are few points."""
+        for name, points in curves.items():
+            iters, values = zip(*points, strict=True)
+            client.line(
+                Y=np.array(values),
+                X=np.array(iters),
+                win=f"{self.window}_metric_{name}",
+                opts={"title": f"{self.env}: {name}", "xlabel": "images", "ylabel": name},
+            )
 
     def images(self, samples: list[Visuals]) -> None:
         """Show the first sample: as a grid, or each image in a window of its own."""

@@ -69,7 +69,9 @@ def start_faulty(root: Path, name: str, fault: dict, *words: str) -> subprocess.
 def losses(folder: Path) -> list[tuple]:
     """The logged losses, without times."""
     records = map(json.loads, (folder / "losses.jsonl").read_text("utf-8").splitlines())
-    return [(r["epoch"], r["iters"], r["total_iters"], r["losses"]) for r in records]
+    return [
+        (r["epoch"], r["iters"], r["total_iters"], r["losses"]) for r in records if "losses" in r
+    ]
 
 
 def end_of(folder: Path) -> dict:

@@ -256,7 +256,7 @@ def test_the_pointer_reads_a_curve(training_page, tmp_path):
     made.close()
     dom = browse(made.folder / "index.html", tmp_path, """
         addEventListener("load", () => {
-            const svg = document.querySelector("#curves svg"), box = svg.getBoundingClientRect();
+            const svg = document.querySelector("#losses svg"), box = svg.getBoundingClientRect();
             svg.dispatchEvent(new PointerEvent("pointermove", { clientX: box.left }));
         });""")  # fmt: skip
     assert "1.000 at epoch 0.1" in dom
@@ -269,7 +269,7 @@ def test_a_curve_has_its_points_its_mean_and_its_scale(training_page, tmp_path):
     figures = measure(
         made.folder / "index.html",
         tmp_path,
-        """[...document.querySelectorAll("#curves figure")].map(figure => ({
+        """[...document.querySelectorAll("#losses figure")].map(figure => ({
             text: [...figure.querySelectorAll("span, output")].map(e => e.textContent),
             lines: [...figure.querySelectorAll("polyline")].map(e => e.getAttribute("points")),
         }))""",
@@ -298,8 +298,8 @@ def test_an_infinite_loss_is_left_out_and_negative_ones_are_shown(training_page,
     text, points = measure(
         made.folder / "index.html",
         tmp_path,
-        """[[...document.querySelectorAll("#curves span, #curves output")].map(e => e.textContent),
-            document.querySelector("#curves .raw").getAttribute("points")]""",
+        """[[...document.querySelectorAll("#losses span, #losses output")].map(e => e.textContent),
+            document.querySelector("#losses .raw").getAttribute("points")]""",
     )
     assert text == ["D_A", "-1.000", "1.00", "-1.00", "epoch 0.1", "0.4"]
     assert points == "0.0,0.0 300.0,130.0"

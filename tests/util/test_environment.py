@@ -25,7 +25,7 @@ def test_missing_package_is_named(script):
     assert done.returncode == 2
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
-    assert line.startswith("error: pillow, tqdm not installed for ")
+    assert line.startswith("error: PIL, tqdm not installed for ")
     assert line.endswith("pip install -r requirements.txt")
 
 

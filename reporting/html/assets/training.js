@@ -57,14 +57,17 @@ const WIDTH = 300, HEIGHT = 130;
 const MEAN_WINDOW = 1 / 20;  // of all points
 
 function showCurves() {
-  const panels = Object.entries(data.curves).map(([name, points]) => panel(name, points));
-  $("curves").replaceChildren(...panels);
-  $("losses").hidden = panels.length === 0;
+  for (const [section, curves] of [["metrics", data.metrics], ["losses", data.curves]]) {
+    const panels = Object.entries(curves).map(([name, points]) => panel(name, points, section));
+    $(section).querySelector(".curves").replaceChildren(...panels);
+    $(section).hidden = panels.length === 0;
+  }
 }
 
 // A figure with points [images seen, value] and their running mean; the y axis starts at 0, or at
 // the lowest value if that is negative, as with --gan_mode wgangp.
-function panel(name, points) {
+// Metrics have few points, which are not averaged; the best epoch is named and marked.
+function panel(name, points, section) {
   const values = points.map(point => point[1]);
   const high = Math.max(...values, 1e-9), low = Math.min(...values, 0);
   const first = points[0][0], last = points.at(-1)[0];
@@ -78,8 +81,15 @@ function panel(name, points) {
   });
   const line = list => list.map(point => `${x(point).toFixed(1)},${y(point).toFixed(1)}`).join(" ");
   const cursor = svgElement("line", { class: "cursor", y1: 0, y2: HEIGHT, visibility: "hidden" });
+  const mean = section === "metrics" ? points : runningMean(points);
   svg.append(svgElement("polyline", { class: "raw", points: line(points) }),
-             svgElement("polyline", { class: "mean", points: line(runningMean(points)) }), cursor);
+             svgElement("polyline", { class: "mean", points: line(mean) }), cursor);
+  const best = section === "metrics" ? data.best[name] : undefined;
+  const bestPoint = points.find(point => Math.round(point[0] / data.images_per_epoch) === best);
+  if (bestPoint) {
+    const at = x(bestPoint);
+    svg.append(svgElement("line", { class: "best", y1: 0, y2: HEIGHT, x1: at, x2: at }));
+  }
 
   const value = element("output");
   const showLast = () => { value.textContent = values.at(-1).toFixed(3); };
@@ -99,13 +109,14 @@ function panel(name, points) {
     showLast();
   };
 
-  const header = element("header"), scale = element("div", "scale"), footer = element("footer");
-  header.append(element("span", "", name), value);
-  scale.append(element("span", "", high.toPrecision(3)), svg,
-               element("span", "", low ? low.toPrecision(3) : "0"));
+  const header = element("header"), plot = element("div", "plot"), footer = element("footer");
+  const title = best === undefined ? name : `${name}, best at epoch ${best}`;
+  header.append(element("span", "", title), value);
   footer.append(element("span", "", `epoch ${epoch(first)}`), element("span", "", epoch(last)));
+  plot.append(element("span", "", high.toPrecision(3)), svg,
+              element("span", "low", low ? low.toPrecision(3) : "0"), footer);
   const figure = element("figure");
-  figure.append(header, scale, footer);
+  figure.append(header, plot);
   return figure;
 }
 
