@@ -81,11 +81,15 @@ class StepTimer:
                 self.pending_advice.append(f"{fraction:.0%} of the time is {advice}")
 
     @contextlib.contextmanager
-    def pause(self) -> Iterator[None]:
-        """Exclude the block from the step time."""
+    def pause(self, is_display: bool = True) -> Iterator[None]:
+        """Exclude the block from the step time, and unless ``is_display`` from the advice too."""
         self.synchronize()
         start = time.perf_counter()
         try:
             yield
         finally:
-            self.paused_time += time.perf_counter() - start
+            seconds = time.perf_counter() - start
+            if is_display:
+                self.paused_time += seconds
+            else:
+                self.start += seconds

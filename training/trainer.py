@@ -229,7 +229,7 @@ class Trainer:
     def evaluate(self) -> list[str]:
         """Measure the translated test images; return ["best"] if the networks are to be kept."""
         assert self.evaluator is not None
-        with self.timer.pause():
+        with self.timer.pause(is_display=False):
             metrics = self.evaluator.measure()
         at = self.progress
         evaluation = Evaluation(at.epoch, at.total_iters, metrics, best={})

@@ -8,7 +8,6 @@ import runpy
 import shutil
 import stat
 import sys
-import time
 from argparse import Namespace
 
 import pytest
@@ -19,7 +18,6 @@ from data import create_dataset, resources
 from data.cache import ImageCache
 from engine.memory import explain_out_of_memory
 from options import TestOptions, TrainOptions
-from training.step_timer import StepTimer
 from util.errors import UserError
 from util.files import write_text
 
@@ -241,40 +239,6 @@ def test_images_of_equal_size_share_batches_without_changing_results(tmp_path, t
         shutil.rmtree(tmp_path / "results")
     assert len(written[0]) == 12
     assert written[0] == written[1]
-
-
-def test_waiting_for_data_is_reported_once():
-    watch = StepTimer(lambda: None)
-
-    def slow():
-        for _ in range(4):
-            time.sleep(0.02)
-            yield {}
-
-    advice = []
-    for _ in range(3):
-        for _ in watch.time_data(slow()):
-            watch.add(1)
-        rates = watch.read()
-        advice.append(watch.pop_advice())
-    assert rates.data == pytest.approx(rates.time, rel=0.2)
-    assert rates.data >= 0.02
-    assert [bool(text) for text in advice] == [False, True, False]
-    assert "--num_threads" in advice[1]
-
-
-def test_waiting_for_the_display_is_reported_once():
-    watch = StepTimer(lambda: None)
-    advice = []
-    for _ in range(3):
-        with watch.pause():
-            time.sleep(0.02)
-        time.sleep(0.01)
-        watch.add(1)
-        assert watch.read().time < 0.02  # the pause does not count as step time
-        advice.append(watch.pop_advice())
-    assert [bool(text) for text in advice] == [False, True, False]
-    assert "--display_freq" in advice[1]
 
 
 @pytest.mark.parametrize(
