@@ -67,11 +67,12 @@ def test_emoji_on_white_and_resized(tgz, tmp_path):
 
 
 def test_emoji_split_depends_only_on_the_names():
-    module = load_script("emoji")
+    module = load_script("emoji_packages")
+    excluded = load_script("emoji").EXCLUDED
 
     def split(names: list[str]) -> dict[str, list[str]]:
-        package = module.Package("any", "1", dict.fromkeys(names, b""))
-        return module.split_emoji({"A": package, "B": package}, 5)
+        package = module.Package("any", "1", frozenset(names), lambda name: None)
+        return module.split_emoji({"A": package, "B": package}, excluded, 5)
 
     assert split(NAMES) == split(NAMES[::-1])
 
