@@ -46,7 +46,7 @@ GROUP_ORDER = (
 COMMON: FlagGroups = {
     "run": {
         "name": Flag("experiment_name", str, "name of the run: its folder in --checkpoints_dir"),
-        "model": choice("cycle_gan", MODELS, "method"),
+        "model": choice("cycle_gan", MODELS, "model"),
         "checkpoints_dir": Flag("./checkpoints", str, "folder that contains all runs"),
         "suffix": Flag("", str, "appended to the name, as in {model}_{netG}_size{load_size}"),
         "seed": Flag(0, int_range(0, 2**63 - 1), "seed of all random numbers"),
@@ -97,7 +97,9 @@ COMMON: FlagGroups = {
 
 #: Flags of both commands whose group depends on the command.
 WHICH_WEIGHTS = {
-    "epoch": Flag("latest", str, "weights to load: the number of an epoch, or latest"),
+    "epoch": Flag(
+        "latest", str, "weights to load: the number of an epoch, latest, or best (with --save_best)"
+    ),
     "load_iter": Flag(0, int_range(0), "load iter_N_net_*.pth instead, if N is above 0"),
 }
 DISPLAY_WINSIZE = {

@@ -103,7 +103,7 @@ class EvaluateOptions(TestOptions):
         return opt
 
     def inherited_options(self, folder: Path, explicit: dict) -> dict:
-        """Return what describes the networks and, unless a model was given, the method."""
+        """Return the network options and, unless another was given, the model."""
         if "fake" in explicit:
             return {}
         found = load_options(folder)
