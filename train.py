@@ -35,7 +35,7 @@ def train(opt: Namespace) -> None:
                 if trainer.progress.every(opt.save_latest_freq) or trainer.save_is_due:
                     trainer.save_latest()
                 # After the reports of this step, which a resumed run does not repeat
-                if trainer.stop.received:  # Ctrl-C, or a signal of the scheduler
+                if trainer.stop_signal:  # Ctrl-C, or a signal of the scheduler
                     trainer.save_and_exit()
 
             trainer.end_epoch()

@@ -33,7 +33,7 @@ class CheckpointManager:
     """The states and weights in the folder of a run.
 
     `save` copies the tensors and returns; a thread writes them, one save after the other. A failed
-    save is reported by `problem` and leaves the last good state in place.
+    save is reported by `pop_problem` and leaves the last good state in place.
     """
 
     def __init__(self, folder: Path, keep_last: float, minutes: float):
@@ -94,7 +94,7 @@ class CheckpointManager:
         return state, start
 
     def set_aside_earlier_run(self) -> str | None:
-        """Keep the longest earlier run in this folder as ``replaced_state.pth``, delete a shorter.
+        """Keep the longest earlier run as ``replaced_state.pth``, and delete shorter ones.
 
         Return the name of the kept file, or None if there is no earlier run. The present state is
         renamed by the first save.

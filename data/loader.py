@@ -120,6 +120,11 @@ class ImageLoader:
         """The memory of the image caches when they are full."""
         return sum(reader.cache.nbytes for reader in self.readers if reader.cache)
 
+    @property
+    def min_images(self) -> int:
+        """Number of images in the smallest domain."""
+        return min(map(len, self.dataset.readers.values()))
+
     def __len__(self) -> int:
         return self.num_images
 

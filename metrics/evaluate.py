@@ -63,7 +63,7 @@ METRICS: dict[str, Metric] = {
         title="l1",
         digits=4,
         paper="Isola et al., 2017, arXiv:1611.07004",
-        help="mean absolute difference to the counterpart, of 1",
+        help="mean absolute difference from the counterpart, from 0 to 1",
     ),
     "psnr": Metric(
         paired.psnr,
@@ -151,10 +151,17 @@ def check_metrics(names: Sequence[str], flag: str = "--metrics") -> None:
         require_packages(f"{flag} {name}", *METRICS[name].packages)
 
 
+def prepare_metric(name: str, num_images: int) -> None:
+    """Raise `UserError` for too few images, and fetch what the metric needs."""
+    _check_counts(name, num_images, num_images)
+    if name == "lpips":
+        paired.lpips_network()
+
+
 def _check_counts(name: str, num_real: int, num_fake: int) -> None:
     required = METRICS[name].min_images
     if min(num_real, num_fake) < required:
         raise UserError(
-            f"--metrics {name} needs at least {required} images on each side, "
+            f"metric {name} needs at least {required} images on each side, "
             f"not {num_real} real and {num_fake} generated ones"
         )

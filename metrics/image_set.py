@@ -102,7 +102,7 @@ class ImageSet:
             more = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
             raise UserError(
                 f"there is no counterpart for {missing[0]}{more}: pairs must have the same file "
-                "name; rename the files, or use --metrics kid,fid"
+                "name; rename the files, or use the metrics kid and fid"
             )
         return [
             (image, by_name[name], name)
@@ -121,7 +121,7 @@ def _equal_shapes(image: Tensor, counterpart: Tensor, name: str) -> tuple[Tensor
         sizes = " and ".join(f"{t.shape[2]}×{t.shape[1]}" for t in (image, counterpart))
         raise UserError(
             f"{name} and its counterpart differ in size ({sizes}): make them equal, "
-            "or use --metrics kid,fid"
+            "or use the metrics kid and fid"
         )
     channels = max(len(image), len(counterpart))
     pairs = (t.expand(channels, -1, -1)[None].double() / 255 for t in (image, counterpart))

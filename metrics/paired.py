@@ -35,7 +35,7 @@ def ssim(real: Tensor, fake: Tensor) -> float:
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     if min(real.shape[-2:]) < SSIM_WINDOW:
-        raise UserError(f"--metrics ssim needs images of at least {SSIM_WINDOW} pixels")
+        raise UserError(f"metric ssim needs images of at least {SSIM_WINDOW} pixels")
     _, windows = structural_similarity_index_measure(
         fake, real, sigma=1.5, data_range=1.0, return_full_image=True
     )
@@ -46,17 +46,17 @@ def ssim(real: Tensor, fake: Tensor) -> float:
 def lpips(real: Tensor, fake: Tensor) -> float:
     """Learned perceptual distance: weighted differences of the activations of AlexNet."""
     if min(real.shape[-2:]) < LPIPS_MIN_SIDE:
-        raise UserError(f"--metrics lpips needs images of at least {LPIPS_MIN_SIDE} pixels")
+        raise UserError(f"metric lpips needs images of at least {LPIPS_MIN_SIDE} pixels")
     images = [image.float().expand(-1, 3, -1, -1) for image in (fake, real)]
     with torch.inference_mode():
-        return float(_lpips_network()(*images))
+        return float(lpips_network()(*images))
 
 
 @functools.cache
-def _lpips_network() -> nn.Module:
+def lpips_network() -> nn.Module:
     """AlexNet with the layers of the paper; its weights are fetched at the first use."""
     from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
     from torchvision.models import AlexNet_Weights
 
-    fetch_weights("--metrics lpips", AlexNet_Weights.IMAGENET1K_V1.url)
+    fetch_weights("metric lpips", AlexNet_Weights.IMAGENET1K_V1.url)
     return LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True)

@@ -80,7 +80,7 @@ class BaseModel:
     # --- the training step --------------------------------------------------------------------
 
     def optimize_parameters(self) -> None:
-        """Take one training step on the current input."""
+        """Draw the decisions of the image pools, then run `step`; the executor calls this."""
         self.plan_pools()
         self.step()
 

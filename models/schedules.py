@@ -49,7 +49,7 @@ def cosine(epoch: int, plan: EpochPlan) -> float:
 def plateau(epoch: int, plan: EpochPlan) -> float:
     """Multiplied by 0.2 whenever the watched metric has not improved for 5 evaluations.
 
-    An improvement is one of at least 1 %.
+    An improvement is one of at least 1%. (PyTorch's ReduceLROnPlateau waits one evaluation more.)
     """
     factor = 1.0
     best = math.inf

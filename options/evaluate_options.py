@@ -13,24 +13,13 @@ from metrics.comparison import DEFAULT_METRICS
 from metrics.evaluate import check_metrics
 from metrics.features import AUTO
 from options.base_options import BaseOptions
+from options.metric_flags import metric_names
 from options.parser import FlagGroups
 from options.test_options import INHERITED_OPTIONS, TestOptions
-from util.errors import UserError, did_you_mean
+from util.errors import UserError
 from util.flags import Flag, choice, int_range
 
 RESULTS_JSON = "metrics.json"
-
-
-def metric_names(text: str) -> str:
-    """Parse names of metrics separated by commas, or ``auto``; return them without repetition."""
-    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
-    if names == [AUTO]:
-        return AUTO
-    for name in names:
-        if name not in METRICS:
-            known = ", ".join(METRICS)
-            raise ValueError(f"{name!r} is none of {known}{did_you_mean(name, METRICS)}")
-    return ",".join(names)
 
 
 EVALUATE: FlagGroups = {

@@ -12,6 +12,7 @@ from distributed.context import get_world
 from engine.device import select_device
 from engine.tiling import MIN_OVERLAP
 from metrics.evaluate import METRICS, check_metrics
+from metrics.features import AUTO
 from metrics.folders import names_of
 from models import MODELS
 from models.networks import min_image_size
@@ -253,6 +254,8 @@ def check_evaluation(opt: Namespace) -> str | None:
         return None
 
     metrics = opt.eval_metrics.split(",")
+    if opt.eval_metrics == AUTO:
+        return "--eval_metrics auto: name the metrics, for example kid,l1"
     check_metrics(metrics, "--eval_metrics")
     if opt.save_best and opt.save_best not in metrics:
         return f"--save_best {opt.save_best}: is not one of --eval_metrics {opt.eval_metrics}"
@@ -277,6 +280,7 @@ def _has_counterparts(opt: Namespace) -> bool:
     """Whether testA and testB have equal names, and are not cropped at random."""
     folders = DATASETS[opt.dataset_mode].folders(opt, "test")
     names_A, names_B = (set(names_of(list_images(folder), folder)) for folder in folders)
+    # create_samples() sets load_size to crop_size, so that resize_and_crop crops nothing
     is_whole = opt.preprocess == "resize_and_crop" or not PREPROCESS[opt.preprocess].crops
     return names_A == names_B and is_whole
 

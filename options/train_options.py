@@ -15,6 +15,7 @@ from models import MODELS
 from models.losses import GAN_LOSSES
 from models.schedules import LR_POLICIES
 from options.base_options import COMMON, DISPLAY_WINSIZE, WHICH_WEIGHTS, BaseOptions, merge_groups
+from options.metric_flags import metric_names
 from options.parser import FlagGroups
 from reporting import logger_flags
 from util.errors import UserError
@@ -79,7 +80,7 @@ TRAIN: FlagGroups = {
         "eval_freq": Flag(
             0, int_range(0), "epochs between evaluations of the test images; 0: none"
         ),
-        "eval_metrics": Flag("kid", str, f"metrics, separated by commas ({', '.join(METRICS)})"),
+        "eval_metrics": Flag("kid", metric_names, f"metrics, of {','.join(METRICS)}"),
         "eval_features": choice(
             "auto", (AUTO, *FEATURES), "network of kid, fid, precision, recall"
         ),

@@ -1,4 +1,4 @@
-"""Losses of a run: one record per printed line, kept in ``losses.jsonl``."""
+"""Losses and evaluations of a run, kept in ``losses.jsonl``."""
 
 import contextlib
 import json

@@ -39,7 +39,7 @@ class RunContext:
 
     @contextlib.contextmanager
     def tolerate_write_errors(self) -> Iterator[None]:
-        """Log an OSError once for each cause in place of raising it; a full disk may recover."""
+        """Log an OSError once for each cause instead of raising it: a full disk may be freed."""
         try:
             yield
         except OSError as error:

@@ -143,8 +143,8 @@ class Visualizer:
     def update_page(self, epoch: int, samples: list[Visuals], pairs: Pairs) -> None:
         """Show the fixed images on the page (every ``--update_html_freq``) and look for problems.
 
-        A problem is reported if two consecutive updates find it: in the first moments of a
-        training all translations look alike.
+        A problem is reported if two consecutive updates find it: early in training, all
+        translations look alike.
         """
         found = find_warnings(samples, pairs, self.history.records)
         self.run.warnings = [text for text in found if text in self.previous_warnings]

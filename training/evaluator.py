@@ -1,4 +1,4 @@
-"""Metrics of the translated test images during training, and what follows from them."""
+"""Evaluation during training: metrics of the translated test images, and the best epoch."""
 
 import math
 from argparse import Namespace
@@ -12,6 +12,8 @@ from distributed.context import get_world
 from engine.executor import StepExecutor
 from metrics import METRICS, ImageSet, Settings, create_extractor, evaluate_sets
 from metrics.comparison import Comparison
+from metrics.evaluate import prepare_metric
+from metrics.features import AUTO
 from metrics.translations import translate_images
 from reporting.history import Evaluation
 
@@ -31,6 +33,8 @@ class Evaluator:
         self.dataset = create_samples(opt, math.inf)
         self.real: dict[str, ImageSet] = {}  # by the name of the translation
         self.features = None
+        for name in self.metrics:  # before hours of training
+            prepare_metric(name, self.dataset.min_images)
         if get_world().is_main and not all(METRICS[name].is_paired for name in self.metrics):
             self.features = create_extractor(opt.eval_features, device=executor.device)
 
@@ -54,7 +58,7 @@ class Evaluator:
         values: dict[str, float] = {}
         for comparison in comparisons:
             real = self.real.setdefault(comparison.name, comparison.real)
-            features = self.features or ""
+            features = self.features or AUTO
             result = evaluate_sets(real, comparison.fake, self.metrics, features, self.settings)
             values |= {f"{name}_{comparison.name}": result[name] for name in self.metrics}
         return values
@@ -70,10 +74,15 @@ def has_metric(metrics: dict[str, float], name: str) -> bool:
     return any(key.startswith(f"{name}_fake") for key in metrics)
 
 
-def score(metrics: dict[str, float], name: str) -> float:
-    """Return the mean of metric ``name`` over all translations; negated if higher is better."""
+def mean_metric(metrics: dict[str, float], name: str) -> float:
+    """Return the mean of metric ``name`` over all translations."""
     values = [value for key, value in metrics.items() if key.startswith(f"{name}_fake")]
-    mean = sum(values) / len(values)
+    return sum(values) / len(values)
+
+
+def score(metrics: dict[str, float], name: str) -> float:
+    """Return `mean_metric`, negated if higher is better: a lower score is better."""
+    mean = mean_metric(metrics, name)
     return mean if METRICS[name].lower_is_better else -mean
 
 

@@ -4,7 +4,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
@@ -28,6 +28,7 @@ from training.evaluator import (
     best_epochs,
     evaluations_since_best,
     has_metric,
+    mean_metric,
     score,
     watched_metric,
 )
@@ -35,7 +36,7 @@ from training.step_timer import StepTimer
 from util.errors import UserError, printable
 from util.files import remove_leftovers
 from util.progress import Length
-from util.signals import SIGNALS, StopRequest
+from util.signals import EXIT_CODES, SIGNALS, StopRequest
 
 MIN_ITERS_FOR_DIAGNOSTICS = 1000  # images; before this, every run looks like a failure
 RANK_SEED_STRIDE = 1_000_003  # between the seeds of two ranks
@@ -75,6 +76,11 @@ class Trainer:
         state, self.progress = self.checkpoints.resume_state(opt, self.plan.last, self.world)
         saved_evaluations = state.get("evaluations", []) if state else []
         self.evaluations = [Evaluation(**values) for values in saved_evaluations]
+        if self._stops_early():
+            raise UserError(
+                f"run {opt.name} has stopped early; pass --early_stop 0, or a higher number, to "
+                "continue"
+            )
         self._print_start(state)
 
         # Data
@@ -96,6 +102,7 @@ class Trainer:
 
         self.stop = StopRequest(patient=self.world.is_distributed, quiet=not self.world.is_main)
         self.save_is_due = False
+        self.stop_signal: str | None = None  # agreed by all ranks; self.stop is local
         self._restore(state)
         self.timer = StepTimer(self.executor.synchronize)
         self.visualizer = self._open_logs(state["logs"] if state else None)
@@ -200,7 +207,7 @@ class Trainer:
         due = self.world.is_main and self.checkpoints.is_due()
         own = [SIGNALS.index(self.stop.received), int(due)]
         signal, any_due = self.world.all_reduce_max(own)
-        self.stop.received = SIGNALS[signal]
+        self.stop_signal = SIGNALS[signal]
         self.save_is_due = bool(any_due)
 
     def end_epoch(self) -> None:
@@ -209,7 +216,8 @@ class Trainer:
         last = self.plan.last
         prefixes = []
         if self.evaluator and (epoch % self.opt.eval_freq == 0 or epoch == last):
-            prefixes += self.evaluate()
+            with self._save_on_failure():
+                prefixes += self.evaluate()
         self.update_page()
         self.progress.end_epoch()  # before saving: a resumed run starts with the next epoch
 
@@ -226,8 +234,18 @@ class Trainer:
 
     # --- evaluation ---------------------------------------------------------------------------
 
+    @contextmanager
+    def _save_on_failure(self) -> Iterator[None]:
+        """Save the run before an error, such as a test image that has become unreadable."""
+        try:
+            yield
+        except UserError:
+            self.save(["latest"])
+            self.checkpoints.finish()
+            raise
+
     def evaluate(self) -> list[str]:
-        """Measure the translated test images; return ["best"] if the networks are to be kept."""
+        """Measure the translated test images; return ["best"] if these networks are the best."""
         assert self.evaluator is not None
         with self.timer.pause(is_display=False):
             metrics = self.evaluator.measure()
@@ -243,7 +261,7 @@ class Trainer:
             self.log(f"stopping early: {name} has not improved for {since_best} evaluations")
         if not self.opt.save_best or since_best:
             return []
-        self.log(f"saving the best model so far ({name} {abs(self._scores()[-1]):.4f})")
+        self.log(f"saving the best model so far ({name} {mean_metric(metrics, name):.4f})")
         return ["best"]
 
     def _scores(self) -> tuple[float, ...]:
@@ -351,10 +369,10 @@ class Trainer:
         self.save(["latest"])
         self.checkpoints.finish()
         self.log(
-            f"stopped by {self.stop.received} at epoch {at.epoch}, iters {at.iters}; "
+            f"stopped by {self.stop_signal} at epoch {at.epoch}, iters {at.iters}; "
             f"resume with: {resume_command(self.opt)}"
         )
-        sys.exit(self.stop.exit_code)
+        sys.exit(EXIT_CODES[self.stop_signal] if self.stop_signal else 0)
 
     def _state(self) -> dict:
         """Everything the rest of the run depends on."""

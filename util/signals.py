@@ -18,7 +18,7 @@ SECOND = b"\nstopped immediately; the last saved state is intact\n"
 class StopRequest:
     """Context manager that records the first signal in ``received``; the second ends the process.
 
-    The caller checks ``received`` between steps, so no step is interrupted. A ``patient`` request
+    The caller checks it between steps, so no step is interrupted. A ``patient`` request
     ignores further signals: torchrun forwards what a terminal has sent, and signals all processes
     when one has ended. After an error it keeps ignoring them, unless it is ``quiet``, so that the
     error is reported before the process ends. A ``quiet`` request prints nothing.
@@ -29,11 +29,6 @@ class StopRequest:
         self.quiet = quiet
         self.received: str | None = None  # name of the signal
         self.previous_handlers: dict[int, Any] = {}
-
-    @property
-    def exit_code(self) -> int:
-        """The exit status for the received signal."""
-        return EXIT_CODES[self.received] if self.received else 0
 
     def __enter__(self) -> "StopRequest":
         for name in EXIT_CODES:

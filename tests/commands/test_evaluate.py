@@ -220,7 +220,7 @@ BAD_FOLDERS = {
     "missing": (shutil.rmtree, (), "is missing; --fake must name a folder of images"),
     "empty": (lambda f: [p.unlink() for p in f.iterdir()], (), "holds no images"),
     "broken": (break_image, (), "02.png cannot be read as an image"),
-    "too few": (remove_images, ("--metrics", "kid"), "--metrics kid needs at least 2 images"),
+    "too few": (remove_images, ("--metrics", "kid"), "metric kid needs at least 2 images"),
     "names": (
         lambda f: (f / "02.png").rename(f / "x.png"),
         ("--metrics", "l1"),

@@ -15,6 +15,7 @@ from checkpoint.state import load_state
 from models.schedules import EpochPlan, plateau
 from reporting.history import Evaluation
 from training.evaluator import best_epochs, evaluations_since_best, score
+from util.errors import UserError
 
 QUIET = ["--display_id", "0", "--no_html", "--print_freq", "2", "--save_epoch_freq", "1"]
 RUN = [*TINY, "--n_epochs", "3", "--n_epochs_decay", "0", *QUIET]
@@ -90,8 +91,11 @@ def test_early_stop_ends_the_run_and_stays_ended(pairs, tmp_path, monkeypatch):
     assert "End of epoch 5 / 9" not in done.stdout
     state = load_state(tmp_path / "checkpoints" / "run")
     assert state["evaluations"][-1]["best"] == {"l1_fake_B": 2}
-    done = ok(call_in(tmp_path, "train.py", "--name", "run", "--continue_train"))
-    assert "End of epoch" not in done.stdout
+    done = call_in(tmp_path, "train.py", "--name", "run", "--continue_train")
+    failures(done, ["has stopped early", "--early_stop 0"])
+    done = ok(call_in(tmp_path, "train.py", "--name", "run", "--continue_train",
+                      "--early_stop", "0", "--n_epochs", "5"))  # fmt: skip
+    assert "End of epoch 5 / 5" in done.stdout
 
 
 def test_plateau_follows_the_metric(pairs, tmp_path, monkeypatch):
@@ -133,7 +137,10 @@ def test_scores_are_lower_for_better_metrics():
         (["--lr_policy", "plateau"], ["--lr_policy plateau", "--eval_freq 1"]),
         (["--save_best", "kid"], ["--save_best", "--eval_freq 1"]),
         (["--early_stop", "2"], ["--early_stop", "--eval_freq 1"]),
-        (["--eval_freq", "1", "--eval_metrics", "kidd"], ["--eval_metrics kidd", "kid"]),
+        (
+            ["--eval_freq", "1", "--eval_metrics", "kidd"],
+            ["--eval_metrics", "kidd", "did you mean kid?"],
+        ),
         (["--eval_freq", "1", "--eval_metrics", "l1", "--save_best", "kid"], ["--save_best kid"]),
     ],
     ids=str,
@@ -156,3 +163,27 @@ def test_missing_test_images_are_refused(pairs, tmp_path):
     shutil.rmtree(data / "testA")
     done = call_in(tmp_path, "train.py", "--dataroot", data, *TINY, "--eval_freq", "1")
     failures(done, ["--eval_freq 1", "no test images"])
+
+
+def test_a_failed_evaluation_saves_the_run_first(pairs, tmp_path, monkeypatch):
+    def fail(self):
+        raise UserError("a test image cannot be read")
+
+    monkeypatch.setattr("training.evaluator.Evaluator.measure", fail)
+    words = ["--dataroot", pairs, *RUN, *EVALUATE, "--save_latest_freq", "1000"]
+    done = call_in(tmp_path, "train.py", "--name", "run", *words)
+    failures(done, ["a test image cannot be read"])
+    assert load_state(tmp_path / "checkpoints" / "run")["progress"]["iters"] == 3
+    monkeypatch.undo()
+    done = ok(call_in(tmp_path, "train.py", "--name", "run", "--continue_train"))
+    assert "End of epoch 1 / 3" in done.stdout
+
+
+def test_too_few_test_images_are_refused_before_training(pairs, tmp_path):
+    data = shutil.copytree(pairs, tmp_path / "data")
+    for path in list((data / "testB").iterdir())[1:]:
+        path.unlink()
+    words = [*TINY, "--eval_freq", "1", "--eval_metrics", "kid", "--eval_features", "mobilenet"]
+    done = call_in(tmp_path, "train.py", "--dataroot", data, "--name", "run", *words)
+    assert done.returncode == 2
+    assert "metric kid needs at least 2 images" in done.stderr

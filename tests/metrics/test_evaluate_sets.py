@@ -74,10 +74,10 @@ def test_random_numbers_of_the_program_stay_as_they_are(extractor):
     ("real", "fake", "metrics", "words"),
     [
         (4, 4, ["kidd"], "--metrics kidd: choose from kid, fid"),
-        (1, 4, ["kid"], "--metrics kid needs at least 2 images on each side, not 1 real and 4"),
-        (0, 0, ["l1"], "--metrics l1 needs at least 1 images"),
+        (1, 4, ["kid"], "metric kid needs at least 2 images on each side, not 1 real and 4"),
+        (0, 0, ["l1"], "metric l1 needs at least 1 images"),
         (4, 3, ["l1"], "3 and 4 images cannot be paired"),
-        (3, 3, ["precision"], "--metrics precision needs at least 4"),
+        (3, 3, ["precision"], "metric precision needs at least 4"),
     ],
 )
 def test_what_cannot_be_measured(real, fake, metrics, words, extractor):

@@ -209,9 +209,9 @@ def test_ssim_is_that_of_scikit_image(channels, side):
 
 
 def test_small_images_are_refused():
-    with pytest.raises(UserError, match="--metrics ssim needs images of at least 11 pixels"):
+    with pytest.raises(UserError, match="metric ssim needs images of at least 11 pixels"):
         paired.ssim(image(1, side=8), image(2, side=8))
-    with pytest.raises(UserError, match="--metrics lpips needs images of at least 32 pixels"):
+    with pytest.raises(UserError, match="metric lpips needs images of at least 32 pixels"):
         paired.lpips(image(1, side=8), image(2, side=8))
 
 
@@ -222,9 +222,9 @@ def alexnet(monkeypatch):
     network = torchvision.models.alexnet(weights=None)
     monkeypatch.setattr(torchvision.models, "alexnet", lambda weights: network)
     monkeypatch.setattr(paired, "fetch_weights", lambda *_: None)
-    paired._lpips_network.cache_clear()
+    paired.lpips_network.cache_clear()
     yield network
-    paired._lpips_network.cache_clear()
+    paired.lpips_network.cache_clear()
 
 
 def lpips_by_definition(a: torch.Tensor, b: torch.Tensor, network: torch.nn.Module) -> float:
