@@ -105,7 +105,8 @@ def open_page(opt: Namespace, pairs: dict[str, str], sizes: ImageSizes) -> Resul
     root = Path(opt.dataroot)
     return ResultsPage(
         Path(opt.results_dir) / opt.name / f"{opt.phase}_{epoch}",
-        f"{opt.name}: {opt.phase}, epoch {epoch}, {opt.direction}",
+        f"{opt.name}: {opt.phase}, epoch {epoch}"
+        + (f", {opt.direction}" if len(pairs) == 1 else ""),
         roots=[root / f"{opt.phase}{side}" for side in ("A", "B", "")] + [root],
         pairs=pairs,
         width=opt.display_winsize,
