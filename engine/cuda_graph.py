@@ -11,6 +11,9 @@ WARMUP_STEPS = 4  # eager steps before the capture, in which libraries choose th
 class CapturedStep:
     """Call ``model.step()``: eagerly at first, then as a replayed CUDA graph.
 
+    `BaseModel.plan_pools` must be called before, as it draws random numbers on the host. While the
+    graph is replayed no Python of the model runs: use ``--capture off`` for breakpoints in it.
+
     Whatever a step reads is copied to fixed addresses first: the inputs and the plans of the image
     pools; the learning rate is a tensor. Batches of another shape (the last of an epoch) run
     eagerly, and so do all steps once a pool holds images of several shapes. The warm-up steps are
@@ -27,7 +30,6 @@ class CapturedStep:
         self.warmup_steps = 0
 
     def __call__(self) -> None:
-        self.model.plan_pools()
         if not self.static_inputs:
             self.static_inputs = {name: x.clone() for name, x in self.model.inputs.items()}
 

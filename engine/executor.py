@@ -71,7 +71,7 @@ class StepExecutor:
 
         self.guard = NonFiniteGuard(model.optimizers, self.device, model.networks.values())
         self.check_every_step = not self.is_cuda  # on a GPU, checking would synchronize
-        self.run_step: Callable[[], None] = model.optimize_parameters
+        self.run_step: Callable[[], None] = model.step  # or its captured graph
         if self.is_cuda and model.is_train and opt.capture != "off":
             self._enable_cuda_graph(opt.capture == "on")
 
@@ -90,6 +90,7 @@ class StepExecutor:
 
         self.model.set_input(self._to_device(batch))
         self.guard.begin_step()
+        self.model.plan_pools()  # random decisions, outside of the captured graph
         self.run_step()
 
     def test(self, batch: dict) -> dict[str, Tensor]:

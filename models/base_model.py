@@ -80,7 +80,7 @@ class BaseModel:
     # --- the training step --------------------------------------------------------------------
 
     def optimize_parameters(self) -> None:
-        """Draw the decisions of the image pools, then run `step`; the executor calls this."""
+        """Take one training step on the current input, as `engine.executor.StepExecutor` does."""
         self.plan_pools()
         self.step()
 

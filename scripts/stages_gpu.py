@@ -55,7 +55,13 @@ def build_step(stage: str, batch: int, size: int) -> Callable[[], None]:
     for optimizer in model.optimizers.values():
         for group in optimizer.param_groups:
             group.update(fused=True, capturable=True, lr=torch.tensor(group["lr"], device="cuda"))
-    return CapturedStep(model) if stage == "captured" else model.optimize_parameters
+    run_step = CapturedStep(model) if stage == "captured" else model.step
+
+    def step() -> None:
+        model.plan_pools()
+        run_step()
+
+    return step
 
 
 def measure(stage: str, batch: int, size: int, blocks: int = 5, steps: int = 10) -> dict:

@@ -85,7 +85,7 @@ def test_captured_steps_equal_eager_steps(pool_size, no_tf32):
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
         if not captured:
-            executor.run_step = model.optimize_parameters
+            executor.run_step = model.step
         losses = []
         for i in range(WARMUP_STEPS + 6):
             model.set_learning_rate(2e-4 if i < WARMUP_STEPS + 3 else 1e-4)
