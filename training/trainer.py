@@ -240,8 +240,9 @@ class Trainer:
         try:
             yield
         except UserError:
-            self.save(["latest"])
-            self.checkpoints.finish()
+            if self.world.size == 1:  # of several ranks only one may have met the error
+                self.save(["latest"])
+                self.checkpoints.finish()
             raise
 
     def evaluate(self) -> list[str]:
