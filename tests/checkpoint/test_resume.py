@@ -30,6 +30,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_interrupted_runs_end_the_same_bit_for_bit(variant, data, tmp_path):
     words = ["--dataroot", data, *RUN, *VARIANTS[variant], "--save_latest_freq", "1"]
@@ -42,6 +43,7 @@ def test_interrupted_runs_end_the_same_bit_for_bit(variant, data, tmp_path):
     assert end_of(folders[0]) == end_of(folders[1])
 
 
+@pytest.mark.slow
 def test_steps_after_the_last_save_are_repeated(data, tmp_path):
     words = ["--dataroot", data, *RUN, "--save_latest_freq", "3"]
     start(tmp_path, "uninterrupted", *words)
@@ -54,6 +56,7 @@ def test_steps_after_the_last_save_are_repeated(data, tmp_path):
     assert end_of(folder) == end_of(tmp_path / "checkpoints" / "uninterrupted")
 
 
+@pytest.mark.slow
 def test_dropout_continues_with_the_same_random_numbers(data, tmp_path):
     """With dropout in CycleGAN's generators, which have none by default."""
     ends = []

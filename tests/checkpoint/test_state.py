@@ -129,6 +129,7 @@ def test_the_old_state_survives_any_failure_of_a_save(moment, tmp_path, monkeypa
     assert not list(tmp_path.glob(".*.tmp"))
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_reported_and_the_training_continues(tmp_path, dataset):
     words = ["--dataroot", str(dataset), *RUN, "--save_latest_freq", "2"]
     run = start_faulty(tmp_path, "run", {"full": 26}, *words)
@@ -144,6 +145,7 @@ def test_a_full_disk_is_reported_and_the_training_continues(tmp_path, dataset):
     ok(resume(tmp_path))
 
 
+@pytest.mark.slow
 def test_two_trainings_of_one_name_are_refused(tmp_path, dataset):
     words = ["--dataroot", str(dataset), *RUN, "--n_epochs", "500", "--save_latest_freq", "1000"]
     first = start_faulty(tmp_path, "run", {}, *words)
@@ -165,6 +167,7 @@ def wait_until(condition, run: subprocess.Popen, seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 @pytest.mark.parametrize(
     ("name", "code", "threads"),
@@ -192,6 +195,7 @@ def test_a_signal_saves_and_prints_the_resume_command(name, code, threads, tmp_p
     assert not list(folder.rglob(".*.tmp"))
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_the_process_at_once(tmp_path, dataset):
     words = ["--dataroot", str(dataset), *RUN, "--n_epochs", "500"]
     run = start_faulty(tmp_path, "run", {"delay": 0.15}, *words)  # a save takes several seconds

@@ -51,6 +51,7 @@ def test_bad_folders_are_refused(case, call, dataset, here, tmp_path):
     assert files_below(tmp_path) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["missing dataroot", "broken"])
 def test_bad_folders_are_refused_by_the_real_command(name, run, here, tmp_path):
     case = FOLDER[name]

@@ -108,6 +108,7 @@ def test_bad_flags_are_refused(case, call, dataset, tmp_path):
     assert not files_below(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["unknown option", "bad choice"])
 def test_bad_flags_are_refused_by_the_real_command(name, run, dataset):
     case = FLAGS[name]
@@ -146,6 +147,7 @@ def test_weights_of_other_types_are_taken(make, says, call, trained, dataset, tm
     assert np.abs(found.astype(int) - expected).max() <= 2
 
 
+@pytest.mark.slow
 def test_a_pickle_that_runs_code_is_refused_by_the_real_command(run, dataset, tmp_path):
     folder = tmp_path / "checkpoints" / "run"
     folder.mkdir(parents=True)

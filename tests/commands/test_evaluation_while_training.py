@@ -66,6 +66,7 @@ def test_best_weights_are_those_of_the_best_epoch(pairs, tmp_path):
     ok(call_in(tmp_path, "test.py", *words))
 
 
+@pytest.mark.slow
 def test_interrupted_runs_evaluate_the_same(pairs, tmp_path):
     words = ["--dataroot", pairs, *RUN, *EVALUATE, "--save_latest_freq", "1"]
     start(tmp_path, "straight", *words)

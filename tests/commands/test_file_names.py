@@ -84,6 +84,7 @@ def test_two_long_names_stay_two(call, tiny, here, tmp_path):
     assert len(set(page.images)) == 4
 
 
+@pytest.mark.slow
 def test_no_name_stops_the_real_command(run, here, tmp_path):
     """Nor does a terminal that knows ASCII only, nor what Pillow thinks of large images."""
     root = here / os.fsdecode(b"\xff")

@@ -10,6 +10,8 @@ import pytest
 from helpers.commands import ROOT, call_in
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 SIZES = ["--load_size", "36", "--crop_size", "32"]
 NETWORKS = ["--netG", "resnet_6blocks", "--ngf", "8", "--ndf", "8"]
 EPOCHS = ["--n_epochs", "2", "--n_epochs_decay", "2", "--lr", "0.001"]

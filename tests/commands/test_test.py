@@ -195,6 +195,7 @@ def test_equal_names_do_not_overwrite_each_other(translate, tmp_path):
     assert len({read(file).tobytes() for file in results}) == len(results) == 3
 
 
+@pytest.mark.slow
 def test_the_real_command_tests_what_the_real_command_trained(full, dataset):
     done = run_in(
         full[1].parents[1], "test.py", "--dataroot", dataset / "testA", "--name", "full",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 import torch
 from helpers.commands import TINY, TINY_TRAIN, assert_complete, golden, make_images, ok
 from helpers.runs import NETWORKS, equal, weights
@@ -107,6 +108,7 @@ def test_saved_networks_can_be_loaded(full):
         assert torch.equal(model.networks[name].state_dict()[key], value.double())
 
 
+@pytest.mark.slow
 def test_the_learning_rates_of_the_contract(call, tmp_path):
     for side in ("trainA", "trainB"):
         make_images(tmp_path / "data" / side, 2, (32, 32))
@@ -123,6 +125,7 @@ def test_the_learning_rates_of_the_contract(call, tmp_path):
     assert kept == {"latest", *(str(epoch) for epoch in range(5, 41, 5))}
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_whatever_the_threads(call, dataset, tmp_path):
     def trained(name, *words):
         ok(call(*TRAIN, "--dataroot", dataset, "--name", name, *words))
@@ -135,6 +138,7 @@ def test_the_same_seed_gives_the_same_weights_whatever_the_threads(call, dataset
     assert not equal(first, trained("other", "--seed", "1"))
 
 
+@pytest.mark.slow
 def test_trains_where_visdom_and_dominate_are_missing(run, dataset, tmp_path):
     for name in ("visdom", "dominate"):
         (tmp_path / f"{name}.py").write_text(f"raise ImportError('{name} is not here')")
@@ -142,6 +146,7 @@ def test_trains_where_visdom_and_dominate_are_missing(run, dataset, tmp_path):
     assert ok(done).stderr == ""
 
 
+@pytest.mark.slow
 def test_a_gpu_that_is_not_there_is_told_in_one_line(run, dataset):
     at = TRAIN.index("--gpu_ids")
     words = [*TRAIN[:at], *TRAIN[at + 2 :], "--dataroot", dataset]

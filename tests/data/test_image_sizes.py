@@ -35,6 +35,7 @@ def test_training_accepts_images_of_different_sizes(mode, identity, mixed, call)
     assert "End of epoch 3 / 3" in done.stdout
 
 
+@pytest.mark.slow
 def test_resuming_with_different_sizes_is_exact(mixed, tmp_path):
     words = ["--dataroot", mixed, *TINY, "--preprocess", "none", "--save_latest_freq", "1"]
     words += ["--n_epochs", "3", "--n_epochs_decay", "0", "--display_id", "0", "--pool_size", "3"]

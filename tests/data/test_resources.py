@@ -297,6 +297,7 @@ def test_other_runtime_errors_are_not_reported_as_out_of_memory():
         raise RuntimeError("shapes do not fit")
 
 
+@pytest.mark.slow
 def test_report_memory_lists_the_parts(dataset, run):
     from conftest import TINY_TRAIN
 

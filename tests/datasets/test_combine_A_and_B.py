@@ -64,6 +64,7 @@ def halves(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return left, right
 
 
+@pytest.mark.slow
 def test_equal_names_become_pairs(home):
     done = run_script("combine_A_and_B.py", *FLAGS, cwd=home)
     assert (done.returncode, done.stderr) == (0, "")
@@ -223,5 +224,6 @@ def test_bad_flags_are_refused(words, expected, home):
     assert not (home / "AB").exists()
 
 
+@pytest.mark.slow
 def test_folders_are_required(tmp_path):
     assert_refused(run_script("combine_A_and_B.py", cwd=tmp_path), "--fold_A", "--fold_AB")

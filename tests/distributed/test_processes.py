@@ -24,6 +24,8 @@ from checkpoint.state import digest, load_state
 from data.samplers import EpochSampler
 from distributed.context import World, get_world, split_evenly
 
+pytestmark = pytest.mark.slow
+
 # --- how images are distributed ------------------------------------------------------------------
 
 

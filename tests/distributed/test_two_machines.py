@@ -12,6 +12,8 @@ import pytest
 from helpers.commands import ROOT, folders, ok
 from helpers.jobs import TRAIN, parts
 
+pytestmark = pytest.mark.slow
+
 ADDRESSES = ("10.77.0.1", "10.77.0.2")
 
 

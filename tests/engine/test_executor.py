@@ -99,6 +99,7 @@ SIZE = {"crop_size": 32, "load_size": 32, "ngf": 4, "ndf": 4, "netG": "resnet_6b
     "name", ["steps_cycle_gan_default.pt", "steps_cycle_gan_no_identity_vanilla_bs2.pt"]
 )
 # In bf16 the smallest feature maps, of 3×3 pixels, are normalized by noisy statistics.
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "bound"), [("fp32", 1e-4), ("bf16", 5e-2)])
 def test_the_first_golden_step_holds_through_the_executor(
     name, flags, precision, bound, monkeypatch

@@ -26,6 +26,8 @@ from export.dynamic_padding import DynamicPadding
 from models.networks import define_G
 from models.networks.layers import forward_padded
 
+pytestmark = pytest.mark.slow
+
 EXPORT = ["scripts/export.py", *TINY]
 AS_EVAL = "exported as with --eval: running statistics in batch norm, no dropout"
 #: None of these sizes is used for the comparison during the export.

@@ -187,6 +187,7 @@ def test_the_true_colors_are_those_of_the_file(photos, at_hand):
             assert np.abs(np.asarray(written) - expected).max() <= 1
 
 
+@pytest.mark.slow
 def test_interrupted_anywhere_ends_the_same_bit_for_bit(photos, tmp_path):
     words = ["--dataroot", photos, *SMALL, "--n_epochs", "1", "--n_epochs_decay", "1", "--no_html"]
     words += ["--print_freq", "1", "--save_latest_freq", "1"]
@@ -199,6 +200,7 @@ def test_interrupted_anywhere_ends_the_same_bit_for_bit(photos, tmp_path):
     assert load_state(ends[1])["progress"]["total_iters"] == 10
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(photos, tmp_path):
     words = ["--dataroot", photos, *ONE_EPOCH, "--no_html", "--print_freq", "1"]
     start(tmp_path, "alone", *words)

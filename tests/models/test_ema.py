@@ -70,6 +70,7 @@ def test_running_values_are_copied():
     assert not any(weight.requires_grad for weight in average.parameters())
 
 
+@pytest.mark.slow
 def test_the_average_does_not_change_the_training(dataset, tmp_path):
     ends = []
     for name, more in (("plain", []), ("averaged", ["--ema", "0.9"])):
@@ -78,6 +79,7 @@ def test_the_average_does_not_change_the_training(dataset, tmp_path):
     assert all(torch.equal(value, ends[1][key]) for key, value in ends[0].items())
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_with_the_same_average(dataset, tmp_path):
     words = ["--dataroot", dataset, *RUN, "--ema", "0.9", "--no_html"]
     start(tmp_path, "straight", *words)
@@ -134,6 +136,7 @@ def test_a_run_without_an_average_says_what_there_is(tiny, call, dataset):
     failures(done, ("latest_net_G_A_ema.pth", "D_A, D_B, G_A, G_B"))
 
 
+@pytest.mark.slow
 def test_an_average_may_begin_on_the_way(dataset, tmp_path):
     start(tmp_path, "run", "--dataroot", dataset, *RUN, "--no_html", steps=4)
     folder = tmp_path / "checkpoints" / "run"

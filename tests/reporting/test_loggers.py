@@ -40,6 +40,7 @@ def test_tensorboard_reads_what_was_logged(dataset, tmp_path):
     assert "fake_B" in events.Tags()["images"]
 
 
+@pytest.mark.slow
 def test_wandb_keeps_a_run_offline(dataset, run, tmp_path):
     words = ["--dataroot", dataset, *WORDS, "--use_wandb"]
     env = {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
@@ -62,6 +63,7 @@ def test_a_missing_package_is_named(flag, package, dataset, tmp_path, monkeypatc
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_packages_are_imported_only_with_their_flag(dataset, run, tmp_path):
     for name in ("wandb", "tensorboard", "visdom", "dominate"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('imported')")

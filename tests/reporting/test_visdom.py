@@ -24,6 +24,8 @@ from reporting.visdom import server as visdom_server
 from reporting.visdom.logger import VisdomLogger, environment
 from reporting.visdom.server import is_listening
 
+pytestmark = pytest.mark.slow
+
 OFTEN = ["--display_id", "1", "--print_freq", "1", "--display_freq", "1"]
 
 
