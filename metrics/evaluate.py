@@ -93,6 +93,7 @@ METRICS: dict[str, Metric] = {
         paper="Zhang et al., 2018, arXiv:1801.03924",
         help="perceptual distance (233 MB, fetched once)",
         packages=("torchmetrics",),
+        prepare=paired.lpips_network,
     ),
 }
 
@@ -154,8 +155,7 @@ def check_metrics(names: Sequence[str], flag: str = "--metrics") -> None:
 def prepare_metric(name: str, num_images: int) -> None:
     """Raise `UserError` for too few images, and fetch what the metric needs."""
     _check_counts(name, num_images, num_images)
-    if name == "lpips":
-        paired.lpips_network()
+    METRICS[name].prepare()
 
 
 def _check_counts(name: str, num_real: int, num_fake: int) -> None:

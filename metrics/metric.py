@@ -35,6 +35,7 @@ class Metric:
     help: str
     packages: tuple[str, ...] = ()
     min_images: int = 1
+    prepare: Callable[[], object] = lambda: None  # fetches what ``function`` needs
 
     @property
     def is_paired(self) -> bool:

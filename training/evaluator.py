@@ -71,13 +71,18 @@ def watched_metric(opt: Namespace) -> str:
 
 def has_metric(metrics: dict[str, float], name: str) -> bool:
     """Return whether an evaluation has measured ``name``: a resumed run may measure others."""
-    return any(key.startswith(f"{name}_fake") for key in metrics)
+    return bool(_values(metrics, name))
 
 
 def mean_metric(metrics: dict[str, float], name: str) -> float:
     """Return the mean of metric ``name`` over all translations."""
-    values = [value for key, value in metrics.items() if key.startswith(f"{name}_fake")]
+    values = _values(metrics, name)
     return sum(values) / len(values)
+
+
+def _values(metrics: dict[str, float], name: str) -> list[float]:
+    """Metric ``name`` of each translation."""
+    return [value for key, value in metrics.items() if key.startswith(f"{name}_fake")]
 
 
 def score(metrics: dict[str, float], name: str) -> float:
