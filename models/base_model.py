@@ -16,6 +16,7 @@ from distributed.gradients import GradientAllReduce
 from models.ema import make_ema, update_ema
 from models.image_pool import ImagePool
 from models.losses import GAN_LOSSES
+from models.networks import define_D, define_G, generator_options
 from models.optimizer_state import optimizer_state, restore_optimizer
 from util.errors import UserError
 from util.flags import Flag
@@ -24,9 +25,9 @@ from util.flags import Flag
 class BaseModel:
     """A model: its networks, its losses and its training step.
 
-    A subclass creates its networks in the constructor (``self.netG_A = define_G(...)``) and writes
-    `forward`, one method for each group of loss terms, and `step`. ``opt`` is read in constructors
-    only. The type of an attribute says what happens to it:
+    A subclass creates its networks in the constructor (``self.netG_A = self.create_G(...)``) and
+    writes `forward`, one method for each group of loss terms, and `step`. ``opt`` is read in
+    constructors only. The type of an attribute says what happens to it:
 
     - ``netX``, a Module: network ``X``. Saved as ``<epoch>_net_X.pth``; trained by the optimizer
       whose `add_optimizer` names it.
@@ -54,6 +55,7 @@ class BaseModel:
 
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.optimizer_networks: dict[str, list[str]] = {}  # optimizer → networks it updates
+        self.initial_lrs: dict[str, float] = {}  # optimizer → its learning rate without a schedule
         self.losses: dict[str, Tensor] = {}  # scalars of the last step, on the device, detached
         self.paths: dict[str, list[str]] = {}  # input → the files of the current batch
 
@@ -76,6 +78,35 @@ class BaseModel:
     def step(self) -> None:
         """Take one training step on the current input. Pool decisions are made before it."""
         raise NotImplementedError
+
+    # --- networks and optimizers, in constructors ---------------------------------------------
+
+    def create_G(self, opt: Namespace, input_nc: int, output_nc: int) -> nn.Module:
+        """Create a generator as the options describe it; see `models.networks.define_G`."""
+        return define_G(
+            input_nc,
+            output_nc,
+            opt.ngf,
+            opt.netG,
+            opt.norm,
+            not opt.no_dropout,
+            opt.init_type,
+            opt.init_gain,
+            **{name: vars(opt)[name] for name in generator_options(opt.netG)},
+        )
+
+    def create_D(self, opt: Namespace, input_nc: int) -> nn.Module:
+        """Create a discriminator as the options describe it; see `models.networks.define_D`."""
+        return define_D(
+            input_nc,
+            opt.ndf,
+            opt.netD,
+            opt.n_layers_D,
+            opt.norm,
+            opt.init_type,
+            opt.init_gain,
+            opt.spectral_norm,
+        )
 
     # --- the training step --------------------------------------------------------------------
 
@@ -139,10 +170,12 @@ class BaseModel:
         weights = [weight for net in networks for weight in self.networks[net].parameters()]
         self.optimizers[name] = torch.optim.Adam(weights, lr=lr, betas=(beta1, 0.999))
         self.optimizer_networks[name] = networks
+        self.initial_lrs[name] = lr
 
-    def set_learning_rate(self, lr: float) -> None:
-        """Set the learning rate of every optimizer."""
-        for optimizer in self.optimizers.values():
+    def scale_learning_rates(self, factor: float) -> None:
+        """Set the learning rate of every optimizer to ``factor`` times its initial one."""
+        for name, optimizer in self.optimizers.items():
+            lr = factor * self.initial_lrs[name]
             for group in optimizer.param_groups:
                 if isinstance(group["lr"], Tensor):  # a captured graph reads it at this address
                     group["lr"].fill_(lr)

@@ -4,10 +4,10 @@ from argparse import Namespace
 
 from torch import Tensor, nn
 
+from models.augmentation import DiffAugment, augmentation_names
 from models.base_model import BaseModel
 from models.image_pool import ImagePool
-from models.losses import GANLoss, gradient_penalty, l1
-from models.networks import define_D, define_G
+from models.losses import GANLoss, gradient_penalty, l1, relative_scores
 from models.networks.layers import forward_batched
 from util.flags import Flag, float_range
 
@@ -34,6 +34,12 @@ class CycleGANModel(BaseModel):
         "lambda_gp": Flag(
             10.0, float_range(0), "weight of the gradient penalty with --gan_mode wgangp"
         ),
+        "lambda_gp0": Flag(
+            0.0, float_range(0), "weight of the zero-centered gradient penalty, for any --gan_mode"
+        ),
+        "diffaug": Flag(
+            "", augmentation_names, "augment what discriminators see: color,translation,cutout"
+        ),
     }
     defaults = {"no_dropout": True}
     dataset_modes = ("unaligned",)
@@ -51,9 +57,8 @@ class CycleGANModel(BaseModel):
 
     def __init__(self, opt: Namespace):
         super().__init__(opt)
-        G_options = (opt.ngf, opt.netG, opt.norm, not opt.no_dropout, opt.init_type, opt.init_gain)
-        self.netG_A = define_G(opt.input_nc, opt.output_nc, *G_options)
-        self.netG_B = define_G(opt.output_nc, opt.input_nc, *G_options)
+        self.netG_A = self.create_G(opt, opt.input_nc, opt.output_nc)
+        self.netG_B = self.create_G(opt, opt.output_nc, opt.input_nc)
         self.use_identity = self.is_train and opt.lambda_identity > 0
         if not self.use_identity:
             sources = self.visual_sources.items()
@@ -63,9 +68,8 @@ class CycleGANModel(BaseModel):
 
     def _init_training(self, opt: Namespace) -> None:
         """Create what only training needs: discriminators, image pools, losses, optimizers."""
-        D_options = (opt.ndf, opt.netD, opt.n_layers_D, opt.norm, opt.init_type, opt.init_gain)
-        self.netD_A = define_D(opt.output_nc, *D_options)
-        self.netD_B = define_D(opt.input_nc, *D_options)
+        self.netD_A = self.create_D(opt, opt.output_nc)
+        self.netD_B = self.create_D(opt, opt.input_nc)
         self.fake_B_pool = ImagePool(opt.pool_size, f"{opt.seed} fake_B")
         self.fake_A_pool = ImagePool(opt.pool_size, f"{opt.seed} fake_A")
 
@@ -76,10 +80,12 @@ class CycleGANModel(BaseModel):
         self.lambda_idt_A = opt.lambda_identity * opt.lambda_B
         self.lambda_idt_B = opt.lambda_identity * opt.lambda_A
         self.lambda_gp = opt.lambda_gp if opt.gan_mode == "wgangp" else 0
-        self.needs_double_backward = self.lambda_gp > 0
+        self.lambda_gp0 = opt.lambda_gp0
+        self.needs_double_backward = self.lambda_gp > 0 or self.lambda_gp0 > 0
+        self.augment = DiffAugment(opt.diffaug)
 
         self.add_optimizer("G", ["G_A", "G_B"], opt.lr, opt.beta1)
-        self.add_optimizer("D", ["D_A", "D_B"], opt.lr, opt.beta1)
+        self.add_optimizer("D", ["D_A", "D_B"], opt.lr_D or opt.lr, opt.beta1)
 
     def step(self) -> None:
         """Compute all gradients, then update all networks.
@@ -124,7 +130,9 @@ class CycleGANModel(BaseModel):
         """Generator loss, direction A → B → A: adversarial (eq. 1), cycle (eq. 2), identity."""
         self.forward_A()
         return self.sum_losses(
-            loss_G_A=self.criterionGAN(self.netD_A(self.fake_B), True),  # GAN(D_A(G_A(A)), real)
+            loss_G_A=self.gan_loss_G(
+                self.netD_A, self.real_B, self.fake_B
+            ),  # GAN(D_A(G_A(A)), real)
             loss_cycle_A=self.lambda_A * l1(self.rec_A, self.real_A),  # λ_A |G_B(G_A(A)) − A|
             loss_idt_A=self.lambda_idt_A * l1(self.idt_A, self.real_B),  # λ_idt λ_B |G_A(B) − B|
         )
@@ -133,7 +141,9 @@ class CycleGANModel(BaseModel):
         """Generator loss, direction B → A → B: adversarial (eq. 1), cycle (eq. 2), identity."""
         self.forward_B()
         return self.sum_losses(
-            loss_G_B=self.criterionGAN(self.netD_B(self.fake_A), True),  # GAN(D_B(G_B(B)), real)
+            loss_G_B=self.gan_loss_G(
+                self.netD_B, self.real_A, self.fake_A
+            ),  # GAN(D_B(G_B(B)), real)
             loss_cycle_B=self.lambda_B * l1(self.rec_B, self.real_B),  # λ_B |G_A(G_B(B)) − B|
             loss_idt_B=self.lambda_idt_B * l1(self.idt_B, self.real_A),  # λ_idt λ_A |G_B(A) − A|
         )
@@ -148,13 +158,31 @@ class CycleGANModel(BaseModel):
         fake_A = self.fake_A_pool.query(self.fake_A.detach())
         return self.sum_losses(loss_D_B=self.gan_loss_D(self.netD_B, self.real_A, fake_A))
 
+    def gan_loss_G(self, netD: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+        """GAN(D(fake), real). Real images count only if --gan_mode compares scores with theirs."""
+        if not self.criterionGAN.is_relativistic:
+            return self.criterionGAN(netD(self.augment(fake)), True)
+
+        _, pred_fake = self.scores(netD, self.augment(real), self.augment(fake))
+        return self.criterionGAN(pred_fake, True)
+
     def gan_loss_D(self, netD: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-        """½ (GAN(D(real), real) + GAN(D(fake), fake)), plus the gradient penalty of wgangp.
+        """½ (GAN(D(real), real) + GAN(D(fake), fake)), plus gradient penalties.
 
         Halved to slow down D relative to G, as in the appendix of the paper (7.1).
         """
-        pred_real, pred_fake = forward_batched(netD, real, fake)
+        real, fake = self.augment(real), self.augment(fake)
+        pred_real, pred_fake = self.scores(netD, real, fake)
         loss = 0.5 * (self.criterionGAN(pred_real, True) + self.criterionGAN(pred_fake, False))
         if self.lambda_gp > 0:
             loss = loss + self.lambda_gp * gradient_penalty(netD, real, fake)
+        if self.lambda_gp0 > 0:
+            loss = loss + self.lambda_gp0 * gradient_penalty(netD, real, fake, target_norm=0)
         return loss
+
+    def scores(self, netD: nn.Module, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the maps of raw scores of real and fake images, relative to each other or not."""
+        pred_real, pred_fake = forward_batched(netD, real, fake)
+        if self.criterionGAN.is_relativistic:
+            return relative_scores(pred_real, pred_fake)
+        return pred_real, pred_fake

@@ -27,7 +27,12 @@ def wgangp(scores: Tensor, real: bool) -> Tensor:
     return -mean if real else mean
 
 
-GAN_LOSSES = {"lsgan": lsgan, "vanilla": vanilla, "wgangp": wgangp}
+GAN_LOSSES = {
+    "lsgan": lsgan,
+    "vanilla": vanilla,
+    "wgangp": wgangp,
+    "relativistic": vanilla,  # of differences of scores, see `relative_scores`
+}
 
 
 class GANLoss(nn.Module):
@@ -39,9 +44,19 @@ class GANLoss(nn.Module):
     def __init__(self, gan_mode: str):
         super().__init__()
         self.loss = GAN_LOSSES[gan_mode]
+        self.is_relativistic = gan_mode == "relativistic"
 
     def forward(self, prediction: Tensor, target_is_real: bool) -> Tensor:
         return self.loss(prediction, target_is_real)
+
+
+def relative_scores(pred_real: Tensor, pred_fake: Tensor) -> tuple[Tensor, Tensor]:
+    """Return how much more real each image of a pair is than the other, as raw scores.
+
+    With the loss `vanilla` this is the relativistic pairing GAN (Jolicoeur-Martineau, 2019, eq. 3;
+    Huang et al., 2024, eq. 2), in which a generator cannot leave out modes.
+    """
+    return pred_real - pred_fake, pred_fake - pred_real
 
 
 def l1(output: Tensor, target: Tensor) -> Tensor:
@@ -49,14 +64,17 @@ def l1(output: Tensor, target: Tensor) -> Tensor:
     return F.l1_loss(full_precision(output), full_precision(target))
 
 
-def gradient_penalty(netD: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    """E[(‖∇D(x)‖₂ − 1)²] at random points x between real and fake (Gulrajani et al., 2017, eq. 3).
+def gradient_penalty(
+    netD: nn.Module, real: Tensor, fake: Tensor, target_norm: float = 1.0
+) -> Tensor:
+    """E[(‖∇D(x)‖₂ − target_norm)²] at random points x between real and fake images (N, C, H, W).
 
-    ``real`` and ``fake`` are (N, C, H, W); the norm is taken over each image.
+    The norm is taken over each image. 1 is the penalty of Gulrajani et al. (2017, eq. 3), 0 the
+    zero-centered one of Thanh-Tung et al. (2019, eq. 6).
     """
     alpha = torch.rand(real.shape[0], 1, 1, 1, device=real.device, dtype=real.dtype)
     mixed = (alpha * real + (1 - alpha) * fake).requires_grad_()
 
     (gradient,) = torch.autograd.grad(netD(mixed).sum(), mixed, create_graph=True)
     norms = full_precision(gradient).flatten(1).norm(dim=1)
-    return (norms - 1).square().mean()
+    return (norms - target_norm).square().mean()

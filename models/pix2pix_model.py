@@ -8,7 +8,6 @@ from torch import Tensor
 from models.base_model import BaseModel
 from models.image_pool import ImagePool
 from models.losses import GANLoss, l1
-from models.networks import define_D, define_G
 from models.networks.layers import forward_batched
 from util.flags import Flag, float_range
 
@@ -34,18 +33,16 @@ class Pix2PixModel(BaseModel):
 
     def __init__(self, opt: Namespace):
         super().__init__(opt)
-        G_options = (opt.ngf, opt.netG, opt.norm, not opt.no_dropout, opt.init_type, opt.init_gain)
-        self.netG = define_G(opt.input_nc, opt.output_nc, *G_options)
+        self.netG = self.create_G(opt, opt.input_nc, opt.output_nc)
         if not self.is_train:
             return
 
-        D_options = (opt.ndf, opt.netD, opt.n_layers_D, opt.norm, opt.init_type, opt.init_gain)
-        self.netD = define_D(opt.input_nc + opt.output_nc, *D_options)
+        self.netD = self.create_D(opt, opt.input_nc + opt.output_nc)
         self.fake_AB_pool = ImagePool(opt.pool_size, f"{opt.seed} fake_AB")
         self.criterionGAN = GANLoss(opt.gan_mode)
         self.lambda_L1 = opt.lambda_L1
         self.add_optimizer("G", ["G"], opt.lr, opt.beta1)
-        self.add_optimizer("D", ["D"], opt.lr, opt.beta1)
+        self.add_optimizer("D", ["D"], opt.lr_D or opt.lr, opt.beta1)
 
     def step(self) -> None:
         """Translate once; update the discriminator, then the generator on the same fake."""

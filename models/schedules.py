@@ -23,6 +23,7 @@ class EpochPlan:
     n_epochs: int
     n_epochs_decay: int
     lr_decay_iters: int = 50
+    lr_warmup: int = 0  # epochs
     scores: tuple[float, ...] = ()  # of the evaluations so far; lower is better
 
     @property
@@ -64,6 +65,14 @@ def plateau(epoch: int, plan: EpochPlan) -> float:
             factor *= PLATEAU_FACTOR
             without_improvement = 0
     return factor
+
+
+def learning_rate_factor(policy: str, epoch: int, plan: EpochPlan) -> float:
+    """The factor of ``policy``, a key of `LR_POLICIES`, with linear warm-up in the first epochs.
+
+    Epoch e of n warm-up epochs has e / (n + 1) of the rate (Goyal et al., 2017, section 2.2).
+    """
+    return min(1.0, epoch / (plan.lr_warmup + 1)) * LR_POLICIES[policy](epoch, plan)
 
 
 LR_POLICIES: dict[str, Callable[[int, EpochPlan], float]] = {

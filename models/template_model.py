@@ -10,7 +10,6 @@ from torch import Tensor
 
 from models.base_model import BaseModel
 from models.losses import l1
-from models.networks import define_G
 from util.flags import Flag, float_range
 
 
@@ -26,8 +25,7 @@ class TemplateModel(BaseModel):
 
     def __init__(self, opt: Namespace):
         super().__init__(opt)
-        G_options = (opt.ngf, opt.netG, opt.norm, not opt.no_dropout, opt.init_type, opt.init_gain)
-        self.netG = define_G(opt.input_nc, opt.output_nc, *G_options)  # saved as network "G"
+        self.netG = self.create_G(opt, opt.input_nc, opt.output_nc)  # saved as network "G"
         if self.is_train:
             self.lambda_regression = opt.lambda_regression
             self.add_optimizer("G", ["G"], opt.lr, opt.beta1)

@@ -5,7 +5,6 @@ from argparse import Namespace
 from checkpoint.networks import load_networks
 from checkpoint.weights import weights_path
 from models.base_model import BaseModel
-from models.networks import define_G
 from util.flags import Flag
 
 
@@ -30,8 +29,7 @@ class TestModel(BaseModel):
         if self.uses_G_B:
             input_nc, output_nc = output_nc, input_nc
 
-        G_options = (opt.ngf, opt.netG, opt.norm, not opt.no_dropout, opt.init_type, opt.init_gain)
-        self.netG = define_G(input_nc, output_nc, *G_options)
+        self.netG = self.create_G(opt, input_nc, output_nc)
 
     def set_input(self, batch: dict) -> None:
         """Take the ``A`` of a batch."""

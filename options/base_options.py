@@ -11,8 +11,9 @@ from data.transforms import PREPROCESS
 from distributed.context import get_world
 from models import MODELS
 from models.base_model import BaseModel
-from models.networks import DISCRIMINATORS, GENERATORS, INIT_TYPES, NORMS
+from models.networks import DISCRIMINATORS, GENERATORS, INIT_TYPES, NORMS, SKIPS, UPSAMPLE
 from options.parser import FlagGroups, format_value, is_valid, parse_explicit
+from options.presets import PRESETS
 from options.rules import check, check_name
 from util.errors import UserError, printable, report_user_errors
 from util.flags import (
@@ -47,6 +48,7 @@ COMMON: FlagGroups = {
     "run": {
         "name": Flag("experiment_name", str, "name of the run: its folder in --checkpoints_dir"),
         "model": choice("cycle_gan", MODELS, "model"),
+        "preset": choice("classic", PRESETS, "options in place of the defaults"),
         "checkpoints_dir": Flag("./checkpoints", str, "folder that contains all runs"),
         "suffix": Flag("", str, "appended to the name, as in {model}_{netG}_size{load_size}"),
         "seed": Flag(0, int_range(0, 2**63 - 1), "seed of all random numbers"),
@@ -84,6 +86,11 @@ COMMON: FlagGroups = {
         "n_layers_D": Flag(3, int_range(1), "layers of --netD n_layers"),
         "norm": choice("instance", NORMS, "normalization layers"),
         "no_dropout": switch("no dropout in the generator"),
+        "upsample": choice(
+            "transpose", UPSAMPLE, "decoder layers; resize avoids checkerboard patterns"
+        ),
+        "skip": choice("none", SKIPS, "connections from encoder to decoder of a ResNet"),
+        "spectral_norm": switch("spectral normalization in the discriminator, in place of --norm"),
         "init_type": choice("normal", INIT_TYPES, "initialization of the weights"),
         "init_gain": Flag(0.02, float_range(0), "scale of the initial weights"),
     },
@@ -130,9 +137,10 @@ class BaseOptions:
     def parse(self, args: Sequence[str] | None = None) -> Namespace:
         """Return the options for the words ``args``, by default those of the command line.
 
-        Typed values take precedence, then values inherited from an existing run, the defaults of
-        the model and those of the command. Invalid input prints one line and exits with status 2
-        before anything is written. In a distributed job the main process parses for all.
+        Typed values take precedence, then values inherited from an existing run, those of the
+        preset, the defaults of the model and those of the command. Invalid input prints one line
+        and exits with status 2 before anything is written. In a distributed job the main process
+        parses for all.
         """
         with report_user_errors():
             return get_world().decide_on_main(lambda: self.resolve(args))
@@ -196,6 +204,10 @@ class BaseOptions:
         """Return options of the run in ``folder`` that hold unless ``explicit`` contains others."""
         return {}
 
+    def preset_options(self, given: dict) -> dict:
+        """Return the options of ``--preset``, which ``given`` may contain."""
+        return PRESETS[given.get("preset", "classic")].options
+
     def fill_defaults(self, opt: Namespace, given: dict) -> None:
         """Set defaults in ``opt`` that depend on other values; ``given`` values stay."""
 
@@ -212,7 +224,9 @@ class BaseOptions:
         defaults |= {name: value for name, value in changed.items() if name in defaults}
         given = {name: value for name, value in given.items() if name in defaults}
 
-        opt = Namespace(**{**defaults, **given}, isTrain=self.is_train)
+        preset = self.preset_options(given)
+        preset = {name: value for name, value in preset.items() if name in defaults}
+        opt = Namespace(**{**defaults, **preset, **given}, isTrain=self.is_train)
         self.fill_defaults(opt, given)
         opt.explicit = explicit
         opt.defaults = defaults

@@ -26,6 +26,8 @@ SHOWN = {
     "ngf",
     "norm",
     "no_dropout",
+    "upsample",
+    "skip",
     "output",
 }
 

@@ -15,7 +15,7 @@ from metrics.evaluate import METRICS, check_metrics
 from metrics.features import AUTO
 from metrics.folders import names_of
 from models import MODELS
-from models.networks import min_image_size
+from models.networks import generator_options, min_image_size
 from models.networks.resnet import ResnetGenerator
 from options.parser import command_line_words, format_value
 from reporting import enabled_loggers
@@ -103,6 +103,12 @@ def check_batch_shapes(opt: Namespace) -> str | None:
 # --- model and losses ----------------------------------------------------------------------------
 
 
+def check_preset(opt: Namespace) -> str | None:
+    if opt.isTrain and opt.preset != "classic" and opt.model != "cycle_gan":
+        return f"--preset {opt.preset}: has options of --model cycle_gan; leave it out"
+    return None
+
+
 def check_dataset_mode(opt: Namespace) -> str | None:
     return _check_allowed(opt, "dataset_mode", MODELS[opt.model].dataset_modes)
 
@@ -162,10 +168,16 @@ def check_identity_loss(opt: Namespace) -> str | None:
 
 
 def check_penalty_shapes(opt: Namespace) -> str | None:
-    if not opt.isTrain or opt.gan_mode != "wgangp" or PREPROCESS[opt.preprocess].crops:
+    if not opt.isTrain or PREPROCESS[opt.preprocess].crops:
+        return None
+    if opt.gan_mode in ("wgangp", "relativistic"):
+        cause = f"--gan_mode {opt.gan_mode}"
+    elif vars(opt).get("lambda_gp0", 0) > 0:
+        cause = f"--lambda_gp0 {opt.lambda_gp0}"
+    else:
         return None
     return (
-        "--gan_mode wgangp: the gradient penalty needs real and fake images of equal size; "
+        f"{cause}: needs real and fake images of equal size; "
         f"replace --preprocess {opt.preprocess} with a mode that crops"
     )
 
@@ -206,6 +218,17 @@ def check_grad_checkpoint(opt: Namespace) -> str | None:
             "--grad_checkpoint: with --norm batch, running statistics would be updated twice per "
             "batch; use --norm instance"
         )
+    return None
+
+
+def check_generator_options(opt: Namespace) -> str | None:
+    for flag in ("upsample", "skip"):
+        value = vars(opt)[flag]
+        if value != opt.defaults[flag] and flag not in generator_options(opt.netG):
+            return (
+                f"--{flag} {value}: --netG {opt.netG} has no such option; "
+                f"use --{flag} {opt.defaults[flag]}"
+            )
     return None
 
 
@@ -288,6 +311,7 @@ def _has_counterparts(opt: Namespace) -> bool:
 CHECKS: tuple[Callable[[Namespace], str | None], ...] = (
     check_dataroot,
     check_phase_and_epoch,
+    check_preset,
     check_dataset_mode,
     check_gan_mode,
     check_direction,
@@ -301,6 +325,7 @@ CHECKS: tuple[Callable[[Namespace], str | None], ...] = (
     check_packages,
     check_epoch_count,
     check_grad_checkpoint,
+    check_generator_options,
     check_tiling,
     check_gpu_ids,
     check_run_start,

@@ -20,6 +20,9 @@ INHERITED_OPTIONS = (
     "ngf",
     "norm",
     "no_dropout",
+    "upsample",
+    "skip",
+    "preset",
     "input_nc",
     "output_nc",
     "bit_depth",
@@ -29,12 +32,14 @@ INHERITED_OPTIONS = (
 
 #: Options that describe training. ``test.py`` accepts them, so that a command line can be reused.
 TRAINING_ONLY = {
+    "preset",
     "serial_batches",
     "cache",
     "no_flip",
     "netD",
     "ndf",
     "n_layers_D",
+    "spectral_norm",
     "init_type",
     "init_gain",
     *(name for model in MODELS.values() if model.trainable for name in model.flags),
@@ -114,6 +119,11 @@ class TestOptions(BaseOptions):
         if explicit.get("model", "test") != "test":
             names.append("direction")
         return {name: found[name] for name in names if name in found}
+
+    def preset_options(self, given: dict) -> dict:
+        """Use the moving average of a run whose preset has one."""
+        options = super().preset_options(given)
+        return {**options, "ema": options.get("ema", 0.0) != 0.0}
 
     def fill_defaults(self, opt: Namespace, given: dict) -> None:
         """Scale images to the size of the crop; limit the overlap of small tiles."""

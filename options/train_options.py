@@ -36,6 +36,7 @@ PER_START_OPTIONS = (
 #: Options that cannot change when a run is resumed.
 FIXED_OPTIONS = (
     "model",
+    "preset",
     "netG",
     "netD",
     "ngf",
@@ -43,6 +44,9 @@ FIXED_OPTIONS = (
     "n_layers_D",
     "norm",
     "no_dropout",
+    "upsample",
+    "skip",
+    "spectral_norm",
     "input_nc",
     "output_nc",
     "direction",
@@ -67,8 +71,12 @@ TRAIN: FlagGroups = {
     },
     "learning rate": {
         "lr": Flag(0.0002, float_range(0), "initial learning rate of Adam"),
+        "lr_D": Flag(
+            0.0, float_range(0), "initial learning rate of the discriminators; 0: that of --lr"
+        ),
         "lr_policy": choice("linear", LR_POLICIES, "learning-rate schedule"),
         "lr_decay_iters": Flag(50, int_range(1), "epochs per step of --lr_policy step"),
+        "lr_warmup": Flag(0, int_range(0), "epochs of linear warm-up of the learning rate"),
     },
     "losses": {
         "gan_mode": choice("lsgan", GAN_LOSSES, "GAN objective"),

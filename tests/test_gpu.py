@@ -88,7 +88,7 @@ def test_captured_steps_equal_eager_steps(pool_size, no_tf32):
             executor.run_step = model.step
         losses = []
         for i in range(WARMUP_STEPS + 6):
-            model.set_learning_rate(2e-4 if i < WARMUP_STEPS + 3 else 1e-4)
+            model.scale_learning_rates(1 if i < WARMUP_STEPS + 3 else 0.5)
             executor.step(images(i, n=1 if i == WARMUP_STEPS + 2 else 2))
             losses.append(list(model.get_current_losses().values()))
         ends.append((losses, weights_of(model)))

@@ -18,7 +18,7 @@ from distributed.context import get_world, job_id, split_evenly
 from engine.executor import StepExecutor
 from engine.seeding import get_rng_state, seed_everything, set_rng_state
 from models import create_model
-from models.schedules import LR_POLICIES, EpochPlan
+from models.schedules import EpochPlan, learning_rate_factor
 from options.base_options import format_options, user_options
 from options.rules import check_image_sizes
 from reporting.history import Evaluation, Record
@@ -69,7 +69,7 @@ class Trainer:
         self.opt = opt
         self.world = get_world()
         self.folder = Path(opt.checkpoints_dir) / opt.name
-        self.plan = EpochPlan(opt.n_epochs, opt.n_epochs_decay, opt.lr_decay_iters)
+        self.plan = EpochPlan(opt.n_epochs, opt.n_epochs_decay, opt.lr_decay_iters, opt.lr_warmup)
 
         # Where to start
         self.checkpoints = CheckpointManager(self.folder, opt.keep_last, opt.save_minutes)
@@ -171,15 +171,18 @@ class Trainer:
     # --- epochs, batches, steps ---------------------------------------------------------------
 
     def learning_rate(self) -> float:
-        """Return the learning rate of the current epoch."""
+        """Return the learning rate of the generators in the current epoch."""
+        return self.opt.lr * self._learning_rate_factor()
+
+    def _learning_rate_factor(self) -> float:
         plan = replace(self.plan, scores=self._scores())
-        return self.opt.lr * LR_POLICIES[self.opt.lr_policy](self.progress.epoch, plan)
+        return learning_rate_factor(self.opt.lr_policy, self.progress.epoch, plan)
 
     def epochs(self) -> Iterator[int]:
         """Yield the remaining epochs, each with its learning rate set and its data shuffled."""
         while self.progress.epoch <= self.plan.last and not self._stops_early():
             self.epoch_start = time.monotonic()
-            self.model.set_learning_rate(self.learning_rate())
+            self.model.scale_learning_rates(self._learning_rate_factor())
             self.dataset.set_epoch(self.progress.epoch, start=self.progress.iters)
             yield self.progress.epoch
 

@@ -12,7 +12,14 @@ import torch
 from torch import nn
 
 from models.networks.initialization import INIT_TYPES, init_weights
-from models.networks.layers import NORMS, get_norm_layer
+from models.networks.layers import (
+    NORMS,
+    SKIPS,
+    SPECTRAL,
+    UPSAMPLE,
+    add_spectral_norm,
+    get_norm_layer,
+)
 from models.networks.patchgan import NLayerDiscriminator, PixelDiscriminator
 from models.networks.resnet import ResnetGenerator
 from models.networks.unet import UnetGenerator
@@ -22,17 +29,20 @@ __all__ = [
     "GENERATORS",
     "INIT_TYPES",
     "NORMS",
+    "SKIPS",
+    "UPSAMPLE",
     "NLayerDiscriminator",
     "PixelDiscriminator",
     "ResnetGenerator",
     "UnetGenerator",
     "define_D",
     "define_G",
+    "generator_options",
     "get_norm_layer",
     "min_image_size",
 ]
 
-# name → constructor(input_nc, output_nc, ngf, norm=..., use_dropout=...)
+# name → constructor(input_nc, output_nc, ngf, norm=..., use_dropout=..., **options)
 GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "resnet_9blocks": partial(ResnetGenerator, n_blocks=9),
     "resnet_6blocks": partial(ResnetGenerator, n_blocks=6),
@@ -56,15 +66,25 @@ def define_G(
     use_dropout: bool = False,
     init_type: str = "normal",
     init_gain: float = 0.02,
+    **options: str,
 ) -> nn.Module:
     """Create a generator: (N, input_nc, H, W) in [-1, 1] → (N, output_nc, H, W) in [-1, 1].
 
     ``netG`` is a key of `GENERATORS`, ``norm`` of `NORMS`, ``init_type`` of `INIT_TYPES`; raises
-    KeyError for other names. Any H and W work: images are padded inside to a multiple of
-    ``net.stride`` (4 for ResNets, 128 or 256 for U-Nets) and the result is cropped.
+    KeyError for other names. ``options`` are those of `generator_options`. Any H and W work: images
+    are padded inside to a multiple of ``net.stride`` (4 for ResNets, 128 or 256 for U-Nets) and the
+    result is cropped.
     """
-    net = GENERATORS[netG](input_nc, output_nc, ngf, norm=norm, use_dropout=use_dropout)
+    how = {"norm": norm, "use_dropout": use_dropout, **options}
+    net = GENERATORS[netG](input_nc, output_nc, ngf, **how)
     return init_weights(net, init_type, init_gain)
+
+
+def generator_options(netG: str) -> tuple[str, ...]:
+    """Return the further keyword arguments of a generator: the ``options`` of its class."""
+    constructor = GENERATORS[netG]
+    network = constructor.func if isinstance(constructor, partial) else constructor
+    return getattr(network, "options", ())
 
 
 def define_D(
@@ -75,14 +95,17 @@ def define_D(
     norm: str = "batch",
     init_type: str = "normal",
     init_gain: float = 0.02,
+    spectral_norm: bool = False,
 ) -> nn.Module:
     """Create a discriminator: (N, input_nc, H, W) → a map of raw scores (N, 1, h, w), no sigmoid.
 
     ``netD`` is a key of `DISCRIMINATORS`; raises KeyError for other names. ``n_layers_D`` applies
-    to ``n_layers``; ``basic`` always has 3, which makes the 70×70 PatchGAN.
+    to ``n_layers``; ``basic`` always has 3, which makes the 70×70 PatchGAN. With ``spectral_norm``
+    the weights are normalized (`add_spectral_norm`), and the activations are not.
     """
-    net = DISCRIMINATORS[netD](input_nc, ndf, n_layers_D, norm)
-    return init_weights(net, init_type, init_gain)
+    net = DISCRIMINATORS[netD](input_nc, ndf, n_layers_D, SPECTRAL if spectral_norm else norm)
+    init_weights(net, init_type, init_gain)
+    return add_spectral_norm(net) if spectral_norm else net
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations
 
 from util.precision import full_precision
 
@@ -80,6 +81,28 @@ class BiasFreeConvTranspose2d(nn.ConvTranspose2d):
         )
 
 
+class ResizeConv2d(nn.Conv2d):
+    """Nearest-neighbor upsampling by 2, reflection padding and a 3×3 convolution.
+
+    (N, C, H, W) → (N, K, 2H, 2W). Each output pixel sees equally many inputs, unlike those of a
+    transposed convolution whose kernel size is not a multiple of its stride: no checkerboards
+    (Odena et al., 2016, doi:10.23915/distill.00003).
+
+    A kernel on repeated pixels is a 4×4 kernel, the 3×3 one convolved with a 2×2 box, in a
+    transposed convolution of stride 2; this takes 16 instead of 36 products per input pixel.
+    Reflected at the border, a repeated pixel is itself: replicate padding before upsampling.
+    """
+
+    def __init__(self, channels: int, out: int, bias: bool = False):
+        super().__init__(channels, out, 3, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel = F.pad(self.weight.flip(2, 3), (1, 1, 1, 1))
+        kernel = F.avg_pool2d(kernel, 2, stride=1, divisor_override=1).transpose(0, 1)
+        padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
+        return F.conv_transpose2d(padded, kernel, self.bias, stride=2, padding=3)
+
+
 class ScoreConv2d(nn.Conv2d):
     """The last layer of a discriminator: computed in full precision also under autocast."""
 
@@ -105,9 +128,12 @@ NORMS = {
 }
 
 
+SPECTRAL = "spectral"  # the norm of layers that `add_spectral_norm` normalizes
+
+
 def get_norm_layer(norm: str):
     """Return the constructor of normalization ``norm``, a key of `NORMS`: channels → layer."""
-    return NORMS[norm]
+    return NORMS["none" if norm == SPECTRAL else norm]
 
 
 def has_bias(norm: str) -> bool:
@@ -115,7 +141,7 @@ def has_bias(norm: str) -> bool:
 
     Batch norm has its own shift; before instance norm the bias has no effect but is stored.
     """
-    return norm == "instance"
+    return norm in ("instance", SPECTRAL)
 
 
 def conv(channels: int, out: int, kernel_size: int, *, norm: str, **kwargs) -> list[nn.Module]:
@@ -132,6 +158,35 @@ def conv_transpose(
     layer = BiasFreeConvTranspose2d if norm == "instance" else nn.ConvTranspose2d
     convolution = layer(channels, out, kernel_size, bias=has_bias(norm), **kwargs)
     return [convolution, get_norm_layer(norm)(out)]
+
+
+def add_spectral_norm(net: nn.Module) -> nn.Module:
+    """Divide the weight of each convolution by its largest singular value; return ``net``.
+
+    Miyato et al., 2018, eq. 8, with one power iteration for each forward pass in training mode
+    (algorithm 1). State dicts contain the weight before the division and the two vectors.
+    """
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d):
+            parametrizations.spectral_norm(layer)
+    return net
+
+
+UPSAMPLE = ("transpose", "resize")
+SKIPS = ("none", "add")
+
+
+def upsample_conv(
+    channels: int, out: int, kernel_size: int, *, upsample: str, norm: str, **kwargs
+) -> list[nn.Module]:
+    """A convolution that doubles the size, and its normalization.
+
+    ``upsample`` is "transpose", with the kernel size and ``kwargs`` of a transposed convolution,
+    or "resize", which is a `ResizeConv2d`.
+    """
+    if upsample == "transpose":
+        return conv_transpose(channels, out, kernel_size, norm=norm, **kwargs)
+    return [ResizeConv2d(channels, out), get_norm_layer(norm)(out)]
 
 
 def forward_padded(net: nn.Module, x: Tensor, stride: int, min_size: int) -> Tensor:

@@ -1,5 +1,7 @@
 """The generator of CycleGAN: downsampling, residual blocks, upsampling (Johnson et al., 2016)."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -8,8 +10,8 @@ from models.networks.layers import (
     ChannelsLastReflectionPad2d,
     FullPrecisionTanh,
     conv,
-    conv_transpose,
     forward_padded,
+    upsample_conv,
 )
 
 
@@ -19,6 +21,7 @@ class ResnetGenerator(nn.Module):
     The comments give channels × height × width for ngf = 64 and a 256×256 image.
     """
 
+    options = ("upsample", "skip")  # of `upsample_conv`, and "add" for `SkipSequential`
     stride = 4  # of the two downsampling layers together
     min_size = 8  # pixels; at a quarter of the size, reflection padding by 1 needs 2 pixels
 
@@ -30,25 +33,52 @@ class ResnetGenerator(nn.Module):
         norm: str = "batch",
         use_dropout: bool = False,
         n_blocks: int = 9,
+        upsample: str = "transpose",
+        skip: str = "none",
     ):
         super().__init__()
         blocks = [ResnetBlock(4 * ngf, norm, use_dropout) for _ in range(n_blocks)]
-        self.model = nn.Sequential(
+        layers = [
             ChannelsLastReflectionPad2d(3),
             *conv(input_nc, ngf, 7, norm=norm),
             nn.ReLU(),                       #  64 × 256 × 256
             *_down(ngf, 2 * ngf, norm),      # 128 × 128 × 128
             *_down(2 * ngf, 4 * ngf, norm),  # 256 ×  64 ×  64
             *blocks,                         # 256 ×  64 ×  64
-            *_up(4 * ngf, 2 * ngf, norm),    # 128 × 128 × 128
-            *_up(2 * ngf, ngf, norm),        #  64 × 256 × 256
+            *_up(4 * ngf, 2 * ngf, norm, upsample),  # 128 × 128 × 128
+            *_up(2 * ngf, ngf, norm, upsample),      #  64 × 256 × 256
             ChannelsLastReflectionPad2d(3),
             nn.Conv2d(ngf, output_nc, 7),
             FullPrecisionTanh(),             #   3 × 256 × 256
-        )  # fmt: skip
+        ]  # fmt: skip
+        # The last layers of 128 × 128 and of 256 × 256, with those of the encoder.
+        skips = {n_blocks + 12: 6, n_blocks + 15: 3}
+        self.model = SkipSequential(layers, skips if skip == "add" else {})
 
     def forward(self, x: Tensor) -> Tensor:
         return forward_padded(self.model, x, self.stride, self.min_size)
+
+
+class SkipSequential(nn.Sequential):
+    """Layers in sequence, with skip connections (Mao et al., 2016, arXiv:1603.09056, section 2).
+
+    ``skips`` maps the index of a layer to that of an earlier one, whose output is added to its
+    output: details need not pass the layers of low resolution in between.
+    """
+
+    def __init__(self, layers: list[nn.Module], skips: dict[int, int]):
+        super().__init__(*layers)
+        self.skips = skips
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept: dict[int, Tensor] = {}
+        for i, layer in enumerate(self):
+            x = layer(x)
+            if i in self.skips:
+                x = x + kept.pop(self.skips[i])
+            if i in self.skips.values():
+                kept[i] = x
+        return x
 
 
 class ResnetBlock(nn.Module):
@@ -78,9 +108,9 @@ def _down(channels: int, out: int, norm: str) -> list[nn.Module]:
     return [*conv(channels, out, 3, norm=norm, stride=2, padding=1), nn.ReLU()]
 
 
-def _up(channels: int, out: int, norm: str) -> list[nn.Module]:
-    upsample = conv_transpose(channels, out, 3, norm=norm, stride=2, padding=1, output_padding=1)
-    return [*upsample, nn.ReLU()]
+def _up(channels: int, out: int, norm: str, upsample: str) -> list[nn.Module]:
+    how: dict[str, Any] = {"stride": 2, "padding": 1, "output_padding": 1}
+    return [*upsample_conv(channels, out, 3, upsample=upsample, norm=norm, **how), nn.ReLU()]
 
 
 def enable_gradient_checkpointing(net: nn.Module) -> int:

@@ -8,7 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.networks.layers import FullPrecisionTanh, conv, conv_transpose, forward_padded, has_bias
+from models.networks.layers import (
+    FullPrecisionTanh,
+    ResizeConv2d,
+    conv,
+    forward_padded,
+    has_bias,
+    upsample_conv,
+)
 
 HALVE: dict[str, Any] = {
     "kernel_size": 4,
@@ -25,6 +32,8 @@ class UnetGenerator(nn.Module):
     decoder blocks of 8·ngf channels have dropout.
     """
 
+    options = ("upsample",)  # of `upsample_conv`
+
     def __init__(
         self,
         input_nc: int,
@@ -33,16 +42,17 @@ class UnetGenerator(nn.Module):
         norm: str = "batch",
         use_dropout: bool = False,
         num_downs: int = 8,
+        upsample: str = "transpose",
     ):
         super().__init__()
         self.stride = self.min_size = 2**num_downs
 
-        block = _innermost_block(8 * ngf, norm)
+        block = _innermost_block(8 * ngf, norm, upsample)
         for _ in range(num_downs - 5):
-            block = _middle_block(8 * ngf, 8 * ngf, block, norm, use_dropout)
+            block = _middle_block(8 * ngf, 8 * ngf, block, norm, use_dropout, upsample)
         for outer, inner in ((4, 8), (2, 4), (1, 2)):
-            block = _middle_block(outer * ngf, inner * ngf, block, norm, False)
-        self.model = _outermost_block(input_nc, output_nc, ngf, block, norm)
+            block = _middle_block(outer * ngf, inner * ngf, block, norm, False, upsample)
+        self.model = _outermost_block(input_nc, output_nc, ngf, block, norm, upsample)
 
     def forward(self, x: Tensor) -> Tensor:
         return forward_padded(self.model, x, self.stride, self.min_size)
@@ -67,15 +77,23 @@ class OutermostBlock(SkipBlock):
 
 
 def _outermost_block(
-    input_nc: int, output_nc: int, ngf: int, inner_block: nn.Module, norm: str
+    input_nc: int, output_nc: int, ngf: int, inner_block: nn.Module, norm: str, upsample: str
 ) -> OutermostBlock:
     down = nn.Conv2d(input_nc, ngf, bias=has_bias(norm), **HALVE)
-    up = nn.ConvTranspose2d(2 * ngf, output_nc, **HALVE)
+    if upsample == "resize":
+        up: nn.Module = ResizeConv2d(2 * ngf, output_nc, bias=True)
+    else:
+        up = nn.ConvTranspose2d(2 * ngf, output_nc, **HALVE)
     return OutermostBlock(down, inner_block, nn.ReLU(), up, FullPrecisionTanh())
 
 
 def _middle_block(
-    outer: int, inner: int, inner_block: nn.Module, norm: str, use_dropout: bool
+    outer: int,
+    inner: int,
+    inner_block: nn.Module,
+    norm: str,
+    use_dropout: bool,
+    upsample: str,
 ) -> SkipBlock:
     dropout = [nn.Dropout(0.5)] if use_dropout else []
     return SkipBlock(
@@ -83,13 +101,13 @@ def _middle_block(
         *conv(outer, inner, norm=norm, **HALVE),
         inner_block,
         nn.ReLU(),
-        *conv_transpose(2 * inner, outer, norm=norm, **HALVE),
+        *upsample_conv(2 * inner, outer, upsample=upsample, norm=norm, **HALVE),
         *dropout,
     )
 
 
-def _innermost_block(channels: int, norm: str) -> SkipBlock:
+def _innermost_block(channels: int, norm: str, upsample: str) -> SkipBlock:
     """No normalization after the convolution: normalizing a single pixel always gives zero."""
     down = nn.Conv2d(channels, channels, bias=has_bias(norm), **HALVE)
-    up = conv_transpose(channels, channels, norm=norm, **HALVE)
+    up = upsample_conv(channels, channels, upsample=upsample, norm=norm, **HALVE)
     return SkipBlock(nn.LeakyReLU(0.2), down, nn.ReLU(), *up)

@@ -244,9 +244,9 @@ def test_direction_exchanges_the_domains(channels):
     assert torch.equal(visuals["real_B"], data["B"])
 
 
-def test_set_learning_rate_reaches_all_weights():
-    model = new_model()
-    model.set_learning_rate(0.125)
+def test_scaling_the_learning_rates_reaches_all_weights():
+    model = new_model(lr=0.5)
+    model.scale_learning_rates(0.25)
     groups = [group for each in model.optimizers.values() for group in each.param_groups]
     assert {group["lr"] for group in groups} == {0.125}
     held = {id(weight) for group in groups for weight in group["params"]}

@@ -11,13 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from models.networks import INIT_TYPES, NORMS, define_G
+from models.networks import INIT_TYPES, NORMS, define_D, define_G
 from models.networks.initialization import init_weights
 from models.networks.layers import (
     ChannelsLastInstanceNorm2d,
+    ResizeConv2d,
     extend_by_reflection,
     forward_batched,
     forward_padded,
+    upsample_conv,
 )
 
 EPS = 1e-5
@@ -73,6 +75,51 @@ def test_instance_norm_stores_nothing_and_is_the_same_in_eval_mode():
     net, x = ChannelsLastInstanceNorm2d(4), torch.randn(2, 4, 6, 6)
     assert net.state_dict() == {}
     assert torch.equal(net.train()(x), net.eval()(x))
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 4), (8, 8)])
+def test_resize_convolution_is_upsampling_padding_and_convolution(size, bias):
+    torch.manual_seed(0)
+    layer = ResizeConv2d(3, 5, bias=bias).double()
+    x = torch.randn(2, 3, *size, dtype=torch.float64, requires_grad=True)
+    upsampled = torch.nn.functional.interpolate(x, scale_factor=2, mode="nearest")
+    padded = torch.nn.functional.pad(upsampled, (1, 1, 1, 1), mode="reflect")
+    expected = torch.nn.functional.conv2d(padded, layer.weight, layer.bias)
+    torch.testing.assert_close(layer(x), expected, rtol=0, atol=1e-12)
+
+    inputs = (x, *layer.parameters())
+    weights = torch.randn_like(expected)
+    ours = torch.autograd.grad((layer(x) * weights).sum(), inputs)
+    direct = torch.autograd.grad((expected * weights).sum(), inputs)
+    for gradient, true in zip(ours, direct, strict=True):
+        torch.testing.assert_close(gradient, true, rtol=0, atol=1e-11)
+
+
+def test_resize_convolution_has_no_checkerboard():
+    """A constant image stays constant; a transposed convolution of kernel 3 gives a pattern."""
+    flat = torch.ones(1, 4, 6, 6)
+    for upsample, has_pattern in (("transpose", True), ("resize", False)):
+        torch.manual_seed(0)
+        how = {"stride": 2, "padding": 1, "output_padding": 1}
+        layer, _ = upsample_conv(4, 2, 3, upsample=upsample, norm="none", **how)
+        inner = layer(flat)[..., 2:-2, 2:-2]
+        assert (inner.std(dim=(2, 3)) > 1e-3).all() == has_pattern
+        assert (inner.std(dim=(2, 3)) < 1e-5).all() == (not has_pattern)
+
+
+def test_spectral_norm_divides_by_the_largest_singular_value():
+    torch.manual_seed(0)
+    net = define_D(3, 4, "basic", norm="instance", init_gain=0.5, spectral_norm=True)
+    assert not any(isinstance(layer, ChannelsLastInstanceNorm2d) for layer in net.modules())
+    for _ in range(60):  # one power iteration each
+        net(torch.randn(1, 3, 32, 32))
+    layers = [layer for layer in net.modules() if isinstance(layer, torch.nn.Conv2d)]
+    assert len(layers) == 5
+    for layer in layers:
+        assert layer.bias is not None
+        largest = torch.linalg.matrix_norm(layer.weight.detach().flatten(1), ord=2)
+        assert largest.item() == pytest.approx(1, abs=2e-2)
 
 
 def test_instance_norm_keeps_images_apart():

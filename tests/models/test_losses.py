@@ -9,7 +9,7 @@ import torch
 from helpers.models import batch, new_model
 from torch import nn
 
-from models.losses import GAN_LOSSES, gradient_penalty, l1
+from models.losses import GAN_LOSSES, gradient_penalty, l1, relative_scores
 
 SCORES = (-2.0, -0.25, 0.5, 3.0)
 
@@ -27,6 +27,8 @@ BY_HAND = {
     ("vanilla", False): mean(math.log(1 + math.exp(s)) for s in SCORES),
     ("wgangp", True): -mean(SCORES),
     ("wgangp", False): mean(SCORES),
+    ("relativistic", True): mean(math.log(1 + math.exp(-s)) for s in SCORES),
+    ("relativistic", False): mean(math.log(1 + math.exp(s)) for s in SCORES),
 }
 
 
@@ -75,6 +77,54 @@ def test_gradient_penalty_of_a_linear_critic(slope):
     assert penalty.item() == pytest.approx((8 * slope - 1) ** 2, rel=1e-12, abs=1e-15)
     penalty.backward()
     assert critic.slope.grad.item() == pytest.approx(2 * (8 * slope - 1) * 8, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("slope", [0.125, 0.5])
+def test_zero_centered_gradient_penalty_of_a_linear_critic(slope):
+    critic, real, fake = Linear(slope), *torch.randn(2, 5, 1, 8, 8, dtype=torch.float64)
+    penalty = gradient_penalty(critic, real, fake, target_norm=0)
+    assert penalty.item() == pytest.approx((8 * slope) ** 2, rel=1e-12)
+
+
+def scores_of(model, data):
+    """Maps of scores of real_B and fake_B by D_A, without the model's own loss functions."""
+    with torch.no_grad():
+        return model.netD_A(data["B"]), model.netD_A(model.netG_A(data["A"]))
+
+
+def test_relativistic_losses_compare_the_scores_of_pairs():
+    """Softplus of the differences, written out, for both players."""
+    model, data = new_model(gan_mode="relativistic"), batch(0, n=2)
+    real, fake = scores_of(model, data)
+    model.set_input(data)
+    model.optimize_parameters()
+    losses = model.get_current_losses()
+    difference = (real - fake).flatten().tolist()
+    as_G = mean(math.log(1 + math.exp(d)) for d in difference)
+    as_D = mean(math.log(1 + math.exp(-d)) for d in difference)
+    assert losses["G_A"] == pytest.approx(as_G, rel=1e-6)
+    assert losses["D_A"] == pytest.approx(as_D, rel=1e-6)
+
+
+def test_relative_scores_are_opposite():
+    real, fake = relative_scores(torch.tensor([3.0, 1.0]), torch.tensor([1.0, 4.0]))
+    assert real.tolist() == [2.0, -3.0]
+    assert fake.tolist() == [-2.0, 3.0]
+
+
+@pytest.mark.parametrize("gan_mode", GAN_LOSSES)
+def test_the_zero_centered_penalty_is_added_with_its_weight(gan_mode):
+    def loss(weight):
+        torch.manual_seed(0)
+        model = new_model(gan_mode=gan_mode, lambda_gp=0, lambda_gp0=weight)
+        model.set_input(batch(0))
+        torch.manual_seed(5)
+        model.optimize_parameters()
+        return model.get_current_losses()["D_A"]
+
+    once = loss(1) - loss(0)
+    assert once > 0
+    assert loss(4) - loss(0) == pytest.approx(4 * once, rel=1e-6)
 
 
 class Square(nn.Module):

@@ -1,0 +1,31 @@
+"""Combinations of training options that have been measured, for ``--preset``.
+
+`scripts/study.py` compares them; docs/evaluation.md has the figures.
+"""
+
+from dataclasses import dataclass, field
+
+from options.parser import command_line_words
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Options in place of the defaults of ``train.py --model cycle_gan``."""
+
+    options: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def help(self) -> str:
+        """The options as typed, for ``--help``."""
+        return " ".join(command_line_words(self.options)) or "as in the paper"
+
+
+PRESETS = {
+    "classic": Preset(),
+    "better": Preset(
+        {
+            "upsample": "resize",
+            "ema": 0.999,
+        }
+    ),
+}
