@@ -11,7 +11,15 @@ from data.transforms import PREPROCESS
 from distributed.context import get_world
 from models import MODELS
 from models.base_model import BaseModel
-from models.networks import DISCRIMINATORS, GENERATORS, INIT_TYPES, NORMS, SKIPS, UPSAMPLE
+from models.networks import (
+    DISCRIMINATORS,
+    GENERATORS,
+    INIT_TYPES,
+    NORMS,
+    RESIDUAL,
+    SKIPS,
+    UPSAMPLE,
+)
 from options.parser import FlagGroups, format_value, is_valid, parse_explicit
 from options.presets import PRESETS
 from options.rules import check, check_name
@@ -90,6 +98,9 @@ COMMON: FlagGroups = {
             "transpose", UPSAMPLE, "decoder layers; resize avoids checkerboard patterns"
         ),
         "skip": choice("none", SKIPS, "connections from encoder to decoder of a ResNet"),
+        "residual": choice(
+            "off", RESIDUAL, "on: a ResNet computes the change of the image, which is added to it"
+        ),
         "spectral_norm": switch("spectral normalization in the discriminator, in place of --norm"),
         "init_type": choice("normal", INIT_TYPES, "initialization of the weights"),
         "init_gain": Flag(0.02, float_range(0), "scale of the initial weights"),

@@ -28,6 +28,7 @@ SHOWN = {
     "no_dropout",
     "upsample",
     "skip",
+    "residual",
     "output",
 }
 

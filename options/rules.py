@@ -221,8 +221,17 @@ def check_grad_checkpoint(opt: Namespace) -> str | None:
     return None
 
 
+def check_residual(opt: Namespace) -> str | None:
+    if opt.residual == "off" or opt.input_nc == opt.output_nc:
+        return None
+    return (
+        f"--residual on: adds {opt.output_nc} channels to an image of {opt.input_nc}; "
+        "use --residual off"
+    )
+
+
 def check_generator_options(opt: Namespace) -> str | None:
-    for flag in ("upsample", "skip"):
+    for flag in ("upsample", "skip", "residual"):
         value = vars(opt)[flag]
         if value != opt.defaults[flag] and flag not in generator_options(opt.netG):
             return (
@@ -326,6 +335,7 @@ CHECKS: tuple[Callable[[Namespace], str | None], ...] = (
     check_epoch_count,
     check_grad_checkpoint,
     check_generator_options,
+    check_residual,
     check_tiling,
     check_gpu_ids,
     check_run_start,

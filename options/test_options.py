@@ -22,6 +22,7 @@ INHERITED_OPTIONS = (
     "no_dropout",
     "upsample",
     "skip",
+    "residual",
     "preset",
     "input_nc",
     "output_nc",

@@ -46,6 +46,7 @@ FIXED_OPTIONS = (
     "no_dropout",
     "upsample",
     "skip",
+    "residual",
     "spectral_norm",
     "input_nc",
     "output_nc",

@@ -14,6 +14,7 @@ from torch import nn
 from models.networks.initialization import INIT_TYPES, init_weights
 from models.networks.layers import (
     NORMS,
+    RESIDUAL,
     SKIPS,
     SPECTRAL,
     UPSAMPLE,
@@ -29,6 +30,7 @@ __all__ = [
     "GENERATORS",
     "INIT_TYPES",
     "NORMS",
+    "RESIDUAL",
     "SKIPS",
     "UPSAMPLE",
     "NLayerDiscriminator",

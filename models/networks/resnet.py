@@ -13,6 +13,7 @@ from models.networks.layers import (
     forward_padded,
     upsample_conv,
 )
+from util.precision import full_precision
 
 
 class ResnetGenerator(nn.Module):
@@ -21,7 +22,7 @@ class ResnetGenerator(nn.Module):
     The comments give channels × height × width for ngf = 64 and a 256×256 image.
     """
 
-    options = ("upsample", "skip")  # of `upsample_conv`, and "add" for `SkipSequential`
+    options = ("upsample", "skip", "residual")  # of `upsample_conv` and `SkipSequential`
     stride = 4  # of the two downsampling layers together
     min_size = 8  # pixels; at a quarter of the size, reflection padding by 1 needs 2 pixels
 
@@ -35,8 +36,10 @@ class ResnetGenerator(nn.Module):
         n_blocks: int = 9,
         upsample: str = "transpose",
         skip: str = "none",
+        residual: str = "off",
     ):
         super().__init__()
+        is_residual = residual == "on"
         blocks = [ResnetBlock(4 * ngf, norm, use_dropout) for _ in range(n_blocks)]
         layers = [
             ChannelsLastReflectionPad2d(3),
@@ -49,11 +52,12 @@ class ResnetGenerator(nn.Module):
             *_up(2 * ngf, ngf, norm, upsample),      #  64 × 256 × 256
             ChannelsLastReflectionPad2d(3),
             nn.Conv2d(ngf, output_nc, 7),
-            FullPrecisionTanh(),             #   3 × 256 × 256
+            nn.Identity() if is_residual else FullPrecisionTanh(),  # 3 × 256 × 256
         ]  # fmt: skip
         # The last layers of 128 × 128 and of 256 × 256, with those of the encoder.
         skips = {n_blocks + 12: 6, n_blocks + 15: 3}
-        self.model = SkipSequential(layers, skips if skip == "add" else {})
+        skips = skips if skip == "add" else {}
+        self.model = SkipSequential(*layers, skips=skips, is_residual=is_residual)
 
     def forward(self, x: Tensor) -> Tensor:
         return forward_padded(self.model, x, self.stride, self.min_size)
@@ -63,14 +67,22 @@ class SkipSequential(nn.Sequential):
     """Layers in sequence, with skip connections (Mao et al., 2016, arXiv:1603.09056, section 2).
 
     ``skips`` maps the index of a layer to that of an earlier one, whose output is added to its
-    output: details need not pass the layers of low resolution in between.
+    output: details need not pass the layers of low resolution in between. With ``is_residual`` the
+    layers compute the change of the image, which is added to it (`add_change`).
     """
 
-    def __init__(self, layers: list[nn.Module], skips: dict[int, int]):
+    def __init__(
+        self,
+        *layers: Any,  # as of `torch.nn.Sequential`
+        skips: dict[int, int] | None = None,
+        is_residual: bool = False,
+    ):
         super().__init__(*layers)
-        self.skips = skips
+        self.skips = skips or {}
+        self.is_residual = is_residual
 
     def forward(self, x: Tensor) -> Tensor:
+        image = x
         kept: dict[int, Tensor] = {}
         for i, layer in enumerate(self):
             x = layer(x)
@@ -78,7 +90,16 @@ class SkipSequential(nn.Sequential):
                 x = x + kept.pop(self.skips[i])
             if i in self.skips.values():
                 kept[i] = x
-        return x
+        return add_change(image, x) if self.is_residual else x
+
+
+def add_change(image: Tensor, change: Tensor) -> Tensor:
+    """Return image + change within [-1, 1] (residual images, Shen and Liu, 2017, section 3.1).
+
+    A generator that changes nothing is close to a newly initialized one, so details that need no
+    change need not be learned.
+    """
+    return (image + full_precision(change)).clamp(-1, 1)
 
 
 class ResnetBlock(nn.Module):

@@ -278,3 +278,37 @@ def test_every_objective_moves_every_network(gan_mode):
     assert moved(model, start) == {"G_A", "G_B", "D_A", "D_B"}
     for value in model.get_current_losses().values():
         assert abs(value) < float("inf")
+
+
+def test_discriminators_can_have_a_learning_rate_of_their_own():
+    model = new_model(lr=0.5, lr_D=2)
+    model.scale_learning_rates(0.25)
+    rates = {name: each.param_groups[0]["lr"] for name, each in model.optimizers.items()}
+    assert rates == {"G": 0.125, "D": 0.5}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"spectral_norm": True},
+        {"lambda_gp0": 1},
+        {"diffaug": "color,translation,cutout"},
+        {"upsample": "resize", "skip": "add", "residual": "on"},
+        {"gan_mode": "relativistic", "spectral_norm": True, "lambda_gp0": 0.1, "ema": 0.9},
+    ],
+    ids=str,
+)
+def test_options_of_training_move_every_network_and_repeat(options):
+    """The same seed gives the same weights; the random numbers are those of the run."""
+    ends = []
+    for _ in range(2):
+        model = new_model(**options)
+        start = weights_of(model)
+        torch.manual_seed(3)
+        for seed in range(2):
+            model.set_input(batch(seed, n=2))
+            model.optimize_parameters()
+        assert moved(model, start) == {"G_A", "G_B", "D_A", "D_B"}
+        ends.append(weights_of(model))
+    for name, weights in ends[0].items():
+        assert all(torch.equal(value, ends[1][name][key]) for key, value in weights.items())

@@ -10,10 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from models.networks import DISCRIMINATORS, GENERATORS, NORMS, define_D, define_G
+from models.networks import (
+    DISCRIMINATORS,
+    GENERATORS,
+    NORMS,
+    SKIPS,
+    define_D,
+    define_G,
+    generator_options,
+)
+from options import TrainOptions
 
 REFERENCES = sorted(file.name for file in GOLDEN.glob("[GD]_*.pt"))
 RESNETS = sorted(name for name in GENERATORS if name.startswith("resnet"))
+#: option of a generator → its values
+CHOICES = {name: flag.choices for name, flag in TrainOptions().flags().items()}
 CHANNELS = [(3, 3), (1, 3), (3, 1), (2, 5)]
 
 #: Worked out by hand: the last two 4×4 convolutions make 7, every halving 2·r + 2.
@@ -196,3 +207,40 @@ def test_scores_are_raw(netD):
         last.weight.mul_(10)
         torch.testing.assert_close(net(image), 10 * before)
     assert before.abs().max() > 1
+
+
+def test_skip_connections_add_the_encoder_to_the_decoder():
+    """Of two stages, by running the layers one after the other."""
+    net = small_G("resnet_6blocks", skip="add").double()
+    layers, x = net.model, torch.randn(1, 3, 16, 16, dtype=torch.float64)
+    full = layers[:4](x)
+    half = layers[4:7](full)
+    up_half = layers[7:19](half) + half  # downsampling, 6 blocks, upsampling
+    up_full = layers[19:22](up_half) + full
+    torch.testing.assert_close(net(x), layers[22:](up_full), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("skip", SKIPS)
+def test_a_residual_generator_changes_the_image(skip):
+    """Without a change the image stays as it is; the sum stays in [-1, 1]."""
+    net = small_G("resnet_6blocks", skip=skip, residual="on")
+    x = torch.rand(2, 3, 18, 21) * 2 - 1
+    assert not torch.equal(net(x), x)
+    last = net.model[-2]
+    torch.nn.init.zeros_(last.weight)
+    torch.nn.init.zeros_(last.bias)
+    assert torch.equal(net(x), x)
+
+    torch.nn.init.constant_(last.bias, 0.75)
+    torch.testing.assert_close(net(x), (x + 0.75).clamp(-1, 1))
+
+
+@pytest.mark.parametrize("netG", GENERATORS)
+def test_options_of_a_generator_keep_size_and_range(netG):
+    for option in generator_options(netG):
+        for value in CHOICES[option]:
+            net = small_G(netG, **{option: value})
+            x = torch.rand(1, 3, 33, 20) * 2 - 1
+            y = net(x)
+            assert y.shape == x.shape
+            assert y.abs().max() <= 1

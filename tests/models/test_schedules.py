@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.schedules import LR_POLICIES, EpochPlan
+from models.schedules import LR_POLICIES, EpochPlan, learning_rate_factor
 from util.progress import Progress
 
 MEASURED = ("plateau",)  # constant without evaluations
@@ -84,3 +85,14 @@ def test_an_epoch_starts_its_own_count():
     progress.end_epoch()
     progress.add(2)
     assert (progress.epoch, progress.iters, progress.total_iters) == (4, 2, 16)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@given(plan=PLANS, warmup=st.integers(0, 20))
+def test_warm_up_is_linear_and_then_over(policy, plan, warmup):
+    warm = replace(plan, lr_warmup=warmup)
+    for epoch in range(1, plan.last + 1):
+        factor = learning_rate_factor(policy, epoch, warm)
+        part = epoch / (warmup + 1) if epoch <= warmup else 1
+        assert factor == pytest.approx(part * LR_POLICIES[policy](epoch, plan), rel=1e-12)
+        assert factor > 0
