@@ -39,6 +39,8 @@ sys.path.insert(0, str(ROOT))
 from data.image_io import list_images
 from reporting.html.contact_sheet import contact_sheet
 
+BENCHMARKS = ROOT / "benchmarks"
+SHEETS = ROOT / "docs" / "results"
 # name → options of train.py
 SETTINGS = {
     "classic": "",
@@ -97,8 +99,7 @@ def main() -> None:
     write_report(f"study_{opt.label}", report)
     write_table(f"study_{opt.label}", names, report)
     sheet = draw_sheet(opt, names)
-    path = ROOT / "docs" / "results" / f"study_{opt.label}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = SHEETS / f"study_{opt.label}.png"
     sheet.quantize(256).save(path, optimize=True)
     print(f"images: {path}")
 
@@ -258,10 +259,13 @@ def write_table(name: str, names: list[str], report: dict) -> None:
     lines = ["| " + " | ".join(["setting", *titles, "time of a step"]) + " |"]
     lines.append("| --- |" + " ---: |" * (len(columns) + 1))
 
-    any_run = report["runs"][0]
-    untranslated = [any_run["metrics"][fake]["untranslated"][metric] for fake, metric in columns]
-    cells = [f"{value:.{DIGITS[m]}f}" for value, (_, m) in zip(untranslated, columns, strict=True)]
-    lines.append("| " + " | ".join(["untranslated", *cells, ""]) + " |")
+    for row in ("untranslated", "half_of_the_target"):  # equal for all runs
+        values = {fake: report["runs"][0]["metrics"][fake][row] for fake in DIRECTIONS}
+        cells = [
+            f"{values[fake][metric]:.{DIGITS[metric]}f}" if metric in values[fake] else "–"
+            for fake, metric in columns
+        ]
+        lines.append("| " + " | ".join([row.replace("_", " "), *cells, ""]) + " |")
     for setting in names:
         runs = [run for run in report["runs"] if run["setting"] == setting]
         cells = [format_cell(runs, fake, metric) for fake, metric in columns]
@@ -269,7 +273,7 @@ def write_table(name: str, names: list[str], report: dict) -> None:
         lines.append("| " + " | ".join([setting, *cells]) + " |")
 
     text = "\n".join(lines) + "\n"
-    (ROOT / "benchmarks" / f"{name}.md").write_text(text, "utf-8")
+    (BENCHMARKS / f"{name}.md").write_text(text, "utf-8")
     print(text)
 
 
