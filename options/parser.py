@@ -4,6 +4,7 @@ import argparse
 import math
 import re
 import shlex
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from util.errors import UserError, did_you_mean
@@ -13,6 +14,7 @@ FlagGroups = Mapping[str, Mapping[str, Flag]]  # title of the group in --help â†
 
 HELP_WIDTH = 100  # columns
 HELP_INDENT = 28  # columns before the description of a flag
+OFF = "off"  # --switch=off: for switches that a preset or the resumed run has on
 METAVARS = {"dataroot": "DIR", "init_from": "DIR", "output": "FILE", "display_server": "URL"}
 
 
@@ -43,12 +45,25 @@ def parse_explicit(
         for name, flag in flags.items():
             _add_flag(group, name, flag, hidden=name in hidden)
 
-    known, unknown = parser.parse_known_args(args)
-    explicit = vars(known)
+    words, switched_off = _split_switched_off(groups, sys.argv[1:] if args is None else args)
+    known, unknown = parser.parse_known_args(words)
+    explicit = {**vars(known), **dict.fromkeys(switched_off, False)}
     if unknown:
         names = [f"--{name}" for flags in groups.values() for name in flags]
         raise UserError(_explain_unknown(unknown, names, "dataroot" in explicit))
     return explicit
+
+
+def _split_switched_off(groups: FlagGroups, args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the words without ``--switch=off``, and the names of these switches."""
+    switches = {
+        f"--{name}={OFF}": name
+        for flags in groups.values()
+        for name, flag in flags.items()
+        if flag.kind is None
+    }
+    words = [word for word in args if word not in switches]
+    return words, [switches[word] for word in args if word in switches]
 
 
 def is_valid(flag: Flag, value: object) -> bool:
@@ -75,6 +90,8 @@ def command_line_words(explicit: Mapping[str, object]) -> list[str]:
         text = format_value(value)
         if value is True:
             words.append(f"--{name}")
+        elif value is False:
+            words.append(f"--{name}={OFF}")
         elif text.startswith("-"):
             words.append(f"--{name}={text}")
         else:

@@ -25,6 +25,12 @@ PRESETS = {
     "better": Preset(
         {
             "upsample": "resize",
+            "skip": "add",
+            "residual": "on",
+            "spectral_norm": True,
+            "lambda_A": 2.0,
+            "lambda_B": 2.0,
+            "lr": 0.0004,
             "ema": 0.999,
         }
     ),

@@ -7,7 +7,7 @@ from helpers.commands import TINY_TRAIN, call_in, make_image_set, ok
 
 from models import MODELS
 from options import TestOptions, TrainOptions
-from options.parser import is_valid
+from options.parser import command_line_words, is_valid
 from options.presets import PRESETS
 
 NAMES = [name for name in PRESETS if name != "classic"]
@@ -38,7 +38,7 @@ def test_a_preset_sets_its_options(name):
 def test_typed_options_win(name):
     classic = vars(parse())
     for option in PRESETS[name].options:
-        typed = [f"--{option}={classic[option]}"]
+        typed = command_line_words({option: classic[option]})
         assert vars(parse("--preset", name, *typed))[option] == classic[option]
         assert vars(parse(*typed, "--preset", name))[option] == classic[option]
 
