@@ -246,6 +246,8 @@ def check_tiling(opt: Namespace) -> str | None:
         return None
     if not opt.netG.startswith("resnet"):
         return f"--tile: every output pixel of --netG {opt.netG} depends on all of the image"
+    if opt.skip != "none" or opt.residual != "off":
+        return "--tile: cannot be used with --skip add or --residual on"
     if not (opt.no_dropout or opt.eval):
         return "--tile: dropout would differ between tiles; add --no_dropout or --eval"
 
