@@ -179,7 +179,16 @@ def translate(opt: Namespace, name: str, seed: int, flags: str, common: list[str
 
 def network_args(common: list[str]) -> list[str]:
     """Return the common options that describe networks and images: the reference forgets them."""
-    kept = {"--ngf", "--ndf", "--netG", "--netD", "--norm", "--load_size", "--crop_size"}
+    kept = {
+        "--gpu_ids",
+        "--ngf",
+        "--ndf",
+        "--netG",
+        "--netD",
+        "--norm",
+        "--load_size",
+        "--crop_size",
+    }
     pairs = zip(common, [*common[1:], ""], strict=True)
     return [word for flag, value in pairs if flag in kept for word in (flag, value)]
 
