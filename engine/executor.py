@@ -13,6 +13,7 @@ from functools import partial
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.nn.utils.parametrize import is_parametrized
 
 from checkpoint.weights import EMA_SUFFIX
 from distributed.context import get_world
@@ -194,6 +195,11 @@ class StepExecutor:
             self.description.append("not compiled: batch norm is synchronized between processes")
             return
 
+        if _has_spectral_norm(self.model):
+            # Compiled backward passes keep its vectors, which the next forward pass changes.
+            self.description.append("not compiled: spectral normalization")
+            return
+
         torch._dynamo.config.cache_size_limit = COMPILE_CACHE_SIZE
         for net in self.model.networks.values():
             compile_network(net)
@@ -234,6 +240,11 @@ class StepExecutor:
 def _has_batch_norm(model: BaseModel) -> bool:
     layers = (layer for net in model.networks.values() for layer in net.modules())
     return any(isinstance(layer, torch.nn.BatchNorm2d) for layer in layers)
+
+
+def _has_spectral_norm(model: BaseModel) -> bool:
+    layers = (layer for net in model.networks.values() for layer in net.modules())
+    return any(is_parametrized(layer) for layer in layers)
 
 
 def _has_triton() -> bool:
