@@ -38,7 +38,7 @@ class Identity(nn.Module):
 @pytest.fixture
 def identity(tmp_path, monkeypatch) -> list[str]:
     """The words for test.py with a run ``same``, of which the generator changes nothing."""
-    monkeypatch.setattr("models.base_model.define_G", lambda *_: Identity())
+    monkeypatch.setattr("models.base_model.define_G", lambda *_, **options: Identity())
     folder = tmp_path / "checkpoints" / "same"
     folder.mkdir(parents=True)
     torch.save(Identity().state_dict(), folder / "latest_net_G.pth")
