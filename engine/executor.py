@@ -7,7 +7,7 @@ import importlib.util
 import math
 import os
 from argparse import Namespace
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 import torch
@@ -195,8 +195,8 @@ class StepExecutor:
             self.description.append("not compiled: batch norm is synchronized between processes")
             return
 
-        if _has_spectral_norm(self.model):
-            # Compiled backward passes keep its vectors, which the next forward pass changes.
+        # Compiled backward passes keep its vectors, which the next forward pass changes.
+        if any(map(is_parametrized, _layers(self.model))):
             self.description.append("not compiled: spectral normalization")
             return
 
@@ -237,14 +237,12 @@ class StepExecutor:
         self.description.append("steps captured as a CUDA graph while all images have one size")
 
 
+def _layers(model: BaseModel) -> Iterator[torch.nn.Module]:
+    return (layer for net in model.networks.values() for layer in net.modules())
+
+
 def _has_batch_norm(model: BaseModel) -> bool:
-    layers = (layer for net in model.networks.values() for layer in net.modules())
-    return any(isinstance(layer, torch.nn.BatchNorm2d) for layer in layers)
-
-
-def _has_spectral_norm(model: BaseModel) -> bool:
-    layers = (layer for net in model.networks.values() for layer in net.modules())
-    return any(is_parametrized(layer) for layer in layers)
+    return any(isinstance(layer, torch.nn.BatchNorm2d) for layer in _layers(model))
 
 
 def _has_triton() -> bool:

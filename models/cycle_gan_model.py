@@ -130,9 +130,7 @@ class CycleGANModel(BaseModel):
         """Generator loss, direction A → B → A: adversarial (eq. 1), cycle (eq. 2), identity."""
         self.forward_A()
         return self.sum_losses(
-            loss_G_A=self.gan_loss_G(
-                self.netD_A, self.real_B, self.fake_B
-            ),  # GAN(D_A(G_A(A)), real)
+            loss_G_A=self.gan_loss_G(self.netD_A, self.real_B, self.fake_B),  # GAN(D_A(G_A(A)))
             loss_cycle_A=self.lambda_A * l1(self.rec_A, self.real_A),  # λ_A |G_B(G_A(A)) − A|
             loss_idt_A=self.lambda_idt_A * l1(self.idt_A, self.real_B),  # λ_idt λ_B |G_A(B) − B|
         )
@@ -141,9 +139,7 @@ class CycleGANModel(BaseModel):
         """Generator loss, direction B → A → B: adversarial (eq. 1), cycle (eq. 2), identity."""
         self.forward_B()
         return self.sum_losses(
-            loss_G_B=self.gan_loss_G(
-                self.netD_B, self.real_A, self.fake_A
-            ),  # GAN(D_B(G_B(B)), real)
+            loss_G_B=self.gan_loss_G(self.netD_B, self.real_A, self.fake_A),  # GAN(D_B(G_B(B)))
             loss_cycle_B=self.lambda_B * l1(self.rec_B, self.real_B),  # λ_B |G_A(G_B(B)) − B|
             loss_idt_B=self.lambda_idt_B * l1(self.idt_B, self.real_A),  # λ_idt λ_A |G_B(A) − A|
         )

@@ -155,7 +155,7 @@ def measure_run(opt: Namespace, name: str, seed: int, flags: str, common: list[s
 def train(opt: Namespace, name: str, seed: int, flags: str, common: list[str]) -> None:
     """Run ``train.py``; ours continues an interrupted run."""
     folder = opt.work / f"{name}_{seed}"
-    args = ["train.py", *run_args(opt, folder), "--num_threads", "0", *NO_DISPLAY, *common]
+    args = train_args(opt, folder, common)
     if name == PEER:
         args += ["--save_epoch_freq", "1"]  # it saves nothing at the end otherwise
     else:
@@ -191,6 +191,11 @@ def network_args(common: list[str]) -> list[str]:
     }
     pairs = zip(common, [*common[1:], ""], strict=True)
     return [word for flag, value in pairs if flag in kept for word in (flag, value)]
+
+
+def train_args(opt: Namespace, folder: Path, common: list[str]) -> list[str]:
+    """Return the words of a training, common to both programs."""
+    return ["train.py", *run_args(opt, folder), "--num_threads", "0", *NO_DISPLAY, *common]
 
 
 def run_args(opt: Namespace, folder: Path) -> list[str]:
@@ -249,7 +254,7 @@ def time_steps(
     for number in range(opt.rounds):
         for name in names:
             folder = opt.work / f"timing_{name}_{number}"
-            args = ["train.py", *run_args(opt, folder), "--num_threads", "0", *NO_DISPLAY, *common]
+            args = train_args(opt, folder, common)
             args += ["--n_epochs", "1", "--n_epochs_decay", "0", "--print_freq", "5"]
             args += ["--max_dataset_size", str(TIMED_IMAGES), *shlex.split(settings.get(name, ""))]
             lines = CONSOLE_LINE.finditer(run(opt, name, 0, *args))

@@ -14,15 +14,13 @@ from torch import nn
 from models.networks.initialization import INIT_TYPES, init_weights
 from models.networks.layers import (
     NORMS,
-    RESIDUAL,
-    SKIPS,
     SPECTRAL,
     UPSAMPLE,
     add_spectral_norm,
     get_norm_layer,
 )
 from models.networks.patchgan import NLayerDiscriminator, PixelDiscriminator
-from models.networks.resnet import ResnetGenerator
+from models.networks.resnet import RESIDUAL, SKIPS, ResnetGenerator
 from models.networks.unet import UnetGenerator
 
 __all__ = [

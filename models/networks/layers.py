@@ -173,8 +173,6 @@ def add_spectral_norm(net: nn.Module) -> nn.Module:
 
 
 UPSAMPLE = ("transpose", "resize")
-SKIPS = ("none", "add")
-RESIDUAL = ("off", "on")
 
 
 def upsample_conv(

@@ -15,6 +15,9 @@ from models.networks.layers import (
 )
 from util.precision import full_precision
 
+SKIPS = ("none", "add")
+RESIDUAL = ("off", "on")
+
 
 class ResnetGenerator(nn.Module):
     """(N, input_nc, H, W) → (N, output_nc, H, W) in [-1, 1], for any H and W (`forward_padded`).
@@ -55,8 +58,7 @@ class ResnetGenerator(nn.Module):
             nn.Identity() if is_residual else FullPrecisionTanh(),  # 3 × 256 × 256
         ]  # fmt: skip
         # The last layers of 128 × 128 and of 256 × 256, with those of the encoder.
-        skips = {n_blocks + 12: 6, n_blocks + 15: 3}
-        skips = skips if skip == "add" else {}
+        skips = {n_blocks + 12: 6, n_blocks + 15: 3} if skip == "add" else {}
         self.model = SkipSequential(*layers, skips=skips, is_residual=is_residual)
 
     def forward(self, x: Tensor) -> Tensor:
