@@ -99,8 +99,16 @@ class ResizeConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         kernel = F.pad(self.weight.flip(2, 3), (1, 1, 1, 1))
         kernel = F.avg_pool2d(kernel, 2, stride=1, divisor_override=1).transpose(0, 1)
-        padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
-        return F.conv_transpose2d(padded, kernel, self.bias, stride=2, padding=3)
+        return F.conv_transpose2d(repeat_border(x), kernel, self.bias, stride=2, padding=3)
+
+
+def repeat_border(x: Tensor) -> Tensor:
+    """Pad x (N, C, H, W) by one pixel to each side, which repeats that of the border."""
+    if not torch.compiler.is_compiling():
+        return F.pad(x, (1, 1, 1, 1), mode="replicate")
+    # The compiler of torch 2.14 mistakes the layout of that gradient for channels-last tensors.
+    x = torch.cat([x[..., :1, :], x, x[..., -1:, :]], dim=2)
+    return torch.cat([x[..., :1], x, x[..., -1:]], dim=3)
 
 
 class ScoreConv2d(nn.Conv2d):

@@ -19,6 +19,7 @@ from models.networks.layers import (
     extend_by_reflection,
     forward_batched,
     forward_padded,
+    repeat_border,
     upsample_conv,
 )
 
@@ -94,6 +95,12 @@ def test_resize_convolution_is_upsampling_padding_and_convolution(size, bias):
     direct = torch.autograd.grad((expected * weights).sum(), inputs)
     for gradient, true in zip(ours, direct, strict=True):
         torch.testing.assert_close(gradient, true, rtol=0, atol=1e-11)
+
+
+def test_a_compiled_border_is_the_same():
+    x = torch.randn(2, 3, 4, 5)
+    compiled = torch.compile(repeat_border, backend="eager", fullgraph=True)
+    assert torch.equal(compiled(x), repeat_border(x))
 
 
 def test_resize_convolution_has_no_checkerboard():
