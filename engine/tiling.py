@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from models.networks.layers import ResizeConv2d
 from models.networks.resnet import ResnetGenerator
 from util.precision import full_precision
 
@@ -222,7 +223,9 @@ def _has_lowest_resolution(net: nn.Sequential) -> list[bool]:
     strides = []
     stride = Fraction(1)
     for layer in net:
-        if isinstance(layer, nn.ConvTranspose2d):
+        if isinstance(layer, ResizeConv2d):
+            stride /= 2
+        elif isinstance(layer, nn.ConvTranspose2d):
             stride /= layer.stride[0]
         elif isinstance(layer, nn.Conv2d):
             stride *= layer.stride[0]

@@ -247,7 +247,7 @@ def check_tiling(opt: Namespace) -> str | None:
     if not opt.netG.startswith("resnet"):
         return f"--tile: every output pixel of --netG {opt.netG} depends on all of the image"
     if opt.skip != "none" or opt.residual != "off":
-        return "--tile: cannot be used with --skip add or --residual on"
+        return "--tile: does not support --skip add and --residual on; leave it out"
     if not (opt.no_dropout or opt.eval):
         return "--tile: dropout would differ between tiles; add --no_dropout or --eval"
 

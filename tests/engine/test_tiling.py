@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from engine.tiling import MIN_OVERLAP, tile_network, tile_spans
+from engine.tiling import MIN_OVERLAP, TiledForward, tile_network, tile_spans
 from models.networks import define_G
 
 LEVEL = 1 / 127.5  # a gray level, in images of [-1, 1]
 
 
-def make_net(norm: str, netG: str = "resnet_6blocks"):
+def make_net(norm: str, netG: str = "resnet_6blocks", **options: str):
     torch.manual_seed(0)
-    return define_G(3, 3, 8, netG, norm, init_type="kaiming")
+    return define_G(3, 3, 8, netG, norm, init_type="kaiming", **options)
 
 
 def run_whole_and_tiled(net, image, tile: int = 64, overlap: int = MIN_OVERLAP):
@@ -61,6 +61,19 @@ def test_resnet_output_is_equal(norm, size):
     torch.manual_seed(1)
     whole, tiled = run_whole_and_tiled(make_net(norm), torch.rand(2, 3, *size) * 2 - 1)
     assert whole.std() > 0.1
+    assert (whole - tiled).abs().max() < 0.05 * LEVEL
+
+
+def test_resize_convolutions_are_equal_and_store_no_large_feature_map():
+    """Only feature maps of a quarter of the size are stored, as with transposed convolutions."""
+    stored = [
+        [store for _, store in TiledForward(net.model, 64, MIN_OVERLAP, net.stride).chain]
+        for net in (make_net("instance"), make_net("instance", upsample="resize"))
+    ]
+    assert stored[0] == stored[1]
+
+    net = make_net("instance", upsample="resize")
+    whole, tiled = run_whole_and_tiled(net, torch.rand(1, 3, 131, 150) * 2 - 1)
     assert (whole - tiled).abs().max() < 0.05 * LEVEL
 
 
@@ -141,6 +154,8 @@ WRONG = {
         ("--overlap 36", "half of --tile 64"),
     ),
     "U-Net": (["--tile", "64", "--netG", "unet_128"], ("--tile", "unet_128")),
+    "skips": (["--tile", "64", "--skip", "add"], ("--tile", "--skip add")),
+    "residual": (["--tile", "64", "--residual", "on"], ("--tile", "--residual on")),
     "not a number": (["--tile", "big"], ("--tile", "whole number")),
 }
 
