@@ -1,7 +1,4 @@
-"""Combinations of training options that have been measured, for ``--preset``.
-
-`scripts/study.py` compares them; docs/evaluation.md has the figures.
-"""
+"""Combinations of training options, for ``--preset``; docs/evaluation.md has measurements."""
 
 from dataclasses import dataclass, field
 
