@@ -23,7 +23,8 @@ def report_user_errors() -> Iterator[None]:
     a file in place of a folder. File names that the terminal cannot show are printed escaped.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+        # In a log file, lines appear at once and before the error that follows them.
+        sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
     try:
         yield
     except UserError as error:

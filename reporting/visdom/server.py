@@ -43,7 +43,7 @@ class VisdomServer:
 
     def __init__(self, port: int, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, str(Path(__file__)), str(port), str(folder / "visdom")]
+        command = [sys.executable, "-u", str(Path(__file__)), str(port), str(folder / "visdom")]
         with (folder / "visdom.log").open("w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 command,
